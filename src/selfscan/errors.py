@@ -1,0 +1,50 @@
+"""Errors that a user can act on: each says what was found, what was expected and what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class SelfscanError(Exception):
+    """An error in what the user gave; the command line shows its message without a traceback.
+
+    Attributes:
+        exit_code: What the command line ends with.
+    """
+
+    exit_code = 2
+
+
+class ScanError(SelfscanError):
+    """One scan, or one file, that cannot be used.
+
+    Args:
+        path: The file or folder at fault.
+        found: What is there.
+        expected: What should be there.
+        remedy: What the user can do about it.
+    """
+
+    def __init__(self, path: Path | str, *, found: str, expected: str, remedy: str) -> None:
+        super().__init__(f"{path}: found {found}; expected {expected}; {remedy}")
+        self.path = Path(path)
+        self.found = found
+        self.expected = expected
+        self.remedy = remedy
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Travels between processes whole: exceptions otherwise lose keyword arguments."""
+        return _rebuild_scan_error, (str(self.path), self.found, self.expected, self.remedy)
+
+    @property
+    def reason(self) -> str:
+        """The message without the path, as tables show it."""
+        return f"found {self.found}; expected {self.expected}; {self.remedy}"
+
+
+class ContractError(SelfscanError):
+    """Data prepared one way meet a model that was trained on data prepared another way."""
+
+
+def _rebuild_scan_error(path: str, found: str, expected: str, remedy: str) -> ScanError:
+    return ScanError(path, found=found, expected=expected, remedy=remedy)

@@ -1,0 +1,1 @@
+"""How good a segmentation is, and whether pre-training made it better."""

@@ -1,0 +1,178 @@
+"""One cell of a comparison: fine-tune one arm once, and score it on every test case."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from selfscan.evaluation.plan import Cell, Plan
+from selfscan.files import written_atomically
+from selfscan.metrics import case_metrics
+from selfscan.progress import console
+from selfscan.scans.crew import crew, spread
+from selfscan.scans.store import Store
+from selfscan.training.engine import EngineConfig
+from selfscan.training.finetune import finetune
+from selfscan.training.scores import score_rows
+from selfscan.training.segmentation import load_segmenter, segment_volume
+
+SCORES = "cases.parquet"
+
+
+def run_cells(
+    cells: Sequence[Cell],
+    action: Callable[[Cell], float],
+    *,
+    title: str,
+    workers: int,
+    scheduler: str | None,
+) -> dict[Cell, float]:
+    """Run every cell, here one by one or on Dask workers; a line tells of each, and the time left.
+
+    Args:
+        cells: Independent of each other.
+        action: What to do with a cell; gives its mean Dice. It travels to the workers.
+        title: What the lines begin with.
+        workers: Processes on this machine; 1 stays in this one.
+        scheduler: Address of a Dask scheduler whose workers see the same folders.
+
+    Returns:
+        What each cell gave.
+    """
+    found: dict[Cell, float] = {}
+    if not cells:
+        return found
+    begun = monotonic()
+    for cell, value in _results(cells, action, workers=workers, scheduler=scheduler):
+        if isinstance(value, BaseException):
+            raise value
+        found[cell] = value
+        elapsed = monotonic() - begun
+        left = elapsed / len(found) * (len(cells) - len(found))
+        console.print(
+            f"{title} {len(found)}/{len(cells)}: {cell}: Dice {value:.3f}; "
+            f"{_duration(elapsed)} so far, about {_duration(left)} left",
+            highlight=False,
+            soft_wrap=True,
+        )
+    return found
+
+
+def tune(cell: Cell, plan: Plan, out: Path, engine: EngineConfig) -> float:
+    """Fine-tune the cell's network, or finish what was begun; return its best validation Dice.
+
+    What only a resumed run needs is deleted at the end, and `tuned.json` says that it was reached.
+    """
+    folder = out / cell.folder
+    done = folder / "tuned.json"
+    if not done.exists():
+        recipe = replace(
+            plan.recipe,
+            optimizer=replace(plan.recipe.optimizer, learning_rate=cell.learning_rate),
+            window_hu=plan.recipe.window_hu if cell.arm.checkpoint else plan.window_hu,
+        )
+        finetune(
+            plan.store,
+            folder,
+            checkpoint=cell.arm.checkpoint,
+            backbone=plan.backbone,
+            cases=list(plan.subsets[cell.labels]),
+            recipe=recipe,
+            engine=engine,
+            seed=cell.seed,
+            train_split=plan.train_split,
+            validation_split=plan.validation_split,
+            resume=folder.exists(),
+        )
+        with written_atomically(done) as temporary:
+            temporary.write_text(json.dumps({"dice": validation_dice(folder)}) + "\n")
+        (folder / "state.ckpt").unlink(missing_ok=True)
+    return float(json.loads(done.read_text())["dice"])
+
+
+def score(cell: Cell, plan: Plan, out: Path, engine: EngineConfig) -> float:
+    """Fine-tune, segment each test case and write the cell's scores; return the mean Dice.
+
+    A cell that has its scores is done.
+    """
+    file = out / cell.folder / SCORES
+    if not file.exists():
+        tune(cell, plan, out, engine)
+        store = Store(plan.store).select(ids=plan.test)
+        rows: list[dict[str, Any]] = []
+        for id, prediction in predictions(file.parent, store, plan, engine):
+            record = store[store.find(id)]
+            metrics = case_metrics(
+                prediction,
+                store.read_labels(store.find(id)),
+                classes=store.label_names,
+                spacing=record.spacing,
+                tolerance_mm=plan.tolerance_mm,
+            )
+            rows += [row | {"subject": record.subject} for row in score_rows(id, metrics)]
+        placed = {"arm": cell.arm.name, "labels": cell.labels, "seed": cell.seed}
+        with written_atomically(file) as temporary:
+            pd.DataFrame([placed | row for row in rows]).to_parquet(temporary, index=False)
+    return float(pd.read_parquet(file)["dice"].mean())
+
+
+def predictions(
+    folder: Path, store: Store, plan: Plan, engine: EngineConfig
+) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+    """The labels, (X, Y, Z) in the store's grid, that a fine-tuned model gives each scan."""
+    segmenter, checkpoint = load_segmenter(folder)
+    device = engine.fabric().device
+    segmenter.to(device)
+    for i, record in enumerate(store):
+        probabilities = segment_volume(
+            segmenter,
+            store.read(i),
+            record.hounsfield,
+            crop_size=checkpoint.crop_size,
+            overlap=plan.recipe.overlap,
+            device=device,
+        )
+        yield record.id, np.argmax(probabilities, axis=0).astype(np.uint8)
+
+
+def gather_scores(cells: Sequence[Cell], out: Path) -> pd.DataFrame:
+    """The scores of all cells, also written to `cases.parquet`."""
+    cases = pd.concat([pd.read_parquet(out / cell.folder / SCORES) for cell in cells])
+    with written_atomically(out / SCORES) as temporary:
+        cases.to_parquet(temporary, index=False)
+    return cases.reset_index(drop=True)
+
+
+def validation_dice(folder: Path) -> float:
+    """The best mean Dice of the validation cases during a fine-tuning run."""
+    metrics = pd.read_csv(folder / "metrics.csv")
+    return float(metrics.loc[metrics["name"] == "validation/dice", "value"].max())
+
+
+def _results(
+    cells: Sequence[Cell],
+    action: Callable[[Cell], float],
+    *,
+    workers: int,
+    scheduler: str | None,
+) -> Iterator[tuple[Cell, float | BaseException]]:
+    if workers == 1 and scheduler is None:
+        for cell in cells:
+            yield cell, action(cell)
+        return
+    with crew(min(workers, len(cells)), scheduler) as client:
+        yield from spread(client, action, cells)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,168 @@
+"""What the report says of how a comparison was done, in words and numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import PurePath
+from typing import Any
+
+from selfscan.evaluation.evidence import Evidence, PreTraining
+from selfscan.evaluation.statistics import RESAMPLES, SCRATCH
+
+
+def header_facts(evidence: Evidence) -> dict[str, Any]:
+    """What the page's header and notes mention."""
+    plan, outcome, cases = evidence.plan, evidence.outcome, evidence.cases
+    structures = [name for value, name in outcome["label_names"].items() if value != "0"]
+    return {
+        "store": PurePath(plan["store"]).name,
+        "test_cases": len(plan["test"]),
+        "structures": _some(structures, "structure"),
+        "averaging": (
+            f"here it is the mean over {len(structures)} structures, then over test cases and runs."
+            if len(structures) > 1
+            else "here it is the mean over test cases and runs."
+        ),
+        "date": _day(outcome["date"]),
+        "seeds": plan["seeds"],
+        "tolerance_mm": f"{plan['tolerance_mm']:g}",
+        "versions": outcome["versions"],
+        "resamples": f"{RESAMPLES:,}",
+        "pictured_arm": next((a["name"] for a in outcome["arms"] if a["checkpoint"]), SCRATCH),
+        "pictured_labels": int(cases["labels"].max()),
+        "pictured_seed": plan["seeds"][0],
+    }
+
+
+def how_it_was_done(evidence: Evidence) -> list[tuple[str, str]]:
+    """Names and values of the closing list: enough to do it again."""
+    plan, outcome = evidence.plan, evidence.outcome
+    recipe, backbone = plan["recipe"], plan["backbone"]
+    arguments = ", ".join(f"{name} {value}" for name, value in backbone["init_args"].items())
+    network = backbone["class_path"].rpartition(".")[2].removesuffix("Config")
+    facts = [
+        ("Arms", "; ".join(_arm(arm) for arm in outcome["arms"])),
+        ("Network", f"{network} ({arguments}), the same in every arm"),
+        ("Labelled cases", _subsets(plan["subsets"])),
+        (
+            "Runs",
+            f"seeds {_joined(plan['seeds'])}; a seed fixes the head's random weights, the "
+            "order of crops and the augmentation, equally in all arms",
+        ),
+        (
+            "Fine-tuning",
+            f"{recipe['steps']} steps of {recipe['batch_size'] * recipe['accumulate']} "
+            f"crops of {_size(recipe['crop_size'])} voxels, {recipe['optimizer']['algorithm']}, "
+            f"{recipe['optimizer']['schedule']} schedule, {recipe['optimizer']['warmup_steps']} "
+            "warm-up steps",
+        ),
+        ("Learning rates", _rates(evidence)),
+        ("Model tested", _selection(plan)),
+        ("Test cases", f"{len(plan['test'])}: {_joined(plan['test'])}"),
+        (
+            "Store",
+            f"{PurePath(plan['store']).name}, digest {plan['store_digest'][:16]}; "
+            f"{_contract(outcome['contract'])}",
+        ),
+    ]
+    for arm in outcome["arms"]:
+        if arm["checkpoint"] and arm["license_note"]:
+            facts.append((f"License of {arm['name']}", arm["license_note"]))
+    versions = ", ".join(f"{name} {number}" for name, number in outcome["versions"].items())
+    return [
+        *facts,
+        ("Command", outcome["command"]),
+        ("Versions", versions),
+        ("Done", f"{outcome['date']}, in {outcome['seconds'] / 60:.0f} minutes"),
+    ]
+
+
+def load_counts(arm: PreTraining) -> dict[str, Any]:
+    """The load report of an arm: counts, and what was not taken as it is."""
+    load = arm.load
+    lines = [f"adapted  {name}: {why}" for name, why in load["adapted"].items()]
+    lines += [f"skipped  {name}: {why}" for name, why in load["skipped"].items()]
+    lines += [f"random   {name}" for name in load["missing"]]
+    counts = {fate: len(load[fate]) for fate in ("loaded", "adapted", "skipped", "missing")}
+    return {"arm": arm.arm, "share": load["share"], "details": "\n".join(lines)} | counts
+
+
+def _arm(arm: dict[str, Any]) -> str:
+    if not arm["checkpoint"]:
+        return f"{arm['name']}: random weights"
+    method = arm["method"] or "an unknown method"
+    source = f" ({arm['source']})" if arm["source"] else ""
+    return (
+        f"{arm['name']}: {method}{source}, {arm['steps']:,} steps on {arm['scans']} scans, "
+        "without labels"
+    )
+
+
+def _rates(evidence: Evidence) -> str:
+    arms, trials = evidence.outcome["arms"], evidence.outcome["trials"]
+    chosen = ", ".join(f"{arm['name']} {arm['learning_rate']:g}" for arm in arms)
+    if not trials:
+        return f"{arms[0]['learning_rate']:g} for every arm, as given; not tuned for any of them"
+    tried = "; ".join(
+        f"{arm['name']} "
+        + ", ".join(
+            f"{trial['learning_rate']:g}: {trial['dice']:.3f}"
+            for trial in trials
+            if trial["arm"] == arm["name"]
+        )
+        for arm in arms
+    )
+    rates = sorted({trial["learning_rate"] for trial in trials})
+    at_the_edge = [a["name"] for a in arms if a["learning_rate"] in (rates[0], rates[-1])]
+    edge = (
+        f" The choice of {_joined(at_the_edge)} lies at the edge of the grid."
+        if len(rates) > 1 and at_the_edge
+        else ""
+    )
+    middle = sorted(int(count) for count in evidence.plan["subsets"])
+    labels = middle[(len(middle) - 1) // 2]
+    return (
+        f"{chosen}; chosen for each arm by the Dice of the validation cases at {labels} labelled "
+        f"cases and seed {evidence.plan['seeds'][0]} (tried, {tried}).{edge}"
+    )
+
+
+def _selection(plan: dict[str, Any]) -> str:
+    every = plan["recipe"]["validate_every"]
+    if every and plan["validation_split"]:
+        return f"the best on the split {plan['validation_split']}, looked at every {every} steps"
+    return "the one after the last step"
+
+
+def _contract(contract: dict[str, Any]) -> str:
+    spacing = contract["spacing"]
+    grid = f"{_size(spacing)} mm" if spacing else "each scan’s own spacing"
+    return f"axes {contract['orientation']}+, {grid}"
+
+
+def _subsets(subsets: dict[str, list[str]]) -> str:
+    """All ids once where smaller subsets begin the larger ones, else each subset by itself."""
+    *smaller, largest = sorted(subsets.values(), key=len)
+    if all(ids == largest[: len(ids)] for ids in smaller):
+        first = _joined([len(ids) for ids in smaller])
+        return _joined(largest) + (f"; the smaller subsets are the first {first}" if first else "")
+    return "; ".join(f"{count}: {_joined(ids)}" for count, ids in subsets.items())
+
+
+def _size(values: Sequence[float]) -> str:
+    return " × ".join(f"{value:g}" for value in values)
+
+
+def _joined(values: Sequence[Any]) -> str:
+    return ", ".join(str(value) for value in values)
+
+
+def _some(names: Sequence[str], what: str) -> str:
+    """The names, or how many they are where they are many."""
+    return _joined(names) if len(names) <= 4 else f"{len(names)} {what}s"
+
+
+def _day(moment: str) -> str:
+    date = datetime.fromisoformat(moment)
+    return f"{date.day} {date:%B %Y}"

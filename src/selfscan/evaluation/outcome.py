@@ -1,0 +1,111 @@
+"""How a comparison went: rates chosen, arms, time, versions; and a table of its scores."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shlex
+import shutil
+import sys
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.table import Table
+
+from selfscan.checkpoints.checkpoint import load
+from selfscan.evaluation.plan import Arm, Cell, Plan
+from selfscan.evaluation.statistics import summarize
+from selfscan.files import written_atomically
+from selfscan.progress import console
+from selfscan.scans.store import Store
+
+_PACKAGES = ("selfscan", "torch", "lightning", "monai", "numpy", "scipy")
+
+
+def best_rates(tried: Mapping[Cell, float]) -> dict[str, float]:
+    """The learning rate of each arm with the best validation Dice; empty where none was tried."""
+    best: dict[str, tuple[float, float]] = {}
+    for cell, dice in tried.items():
+        if dice > best.get(cell.arm.name, (-1.0, 0.0))[0]:
+            best[cell.arm.name] = (dice, cell.learning_rate)
+    return {arm: rate for arm, (_, rate) in best.items()}
+
+
+def save_outcome(
+    cases: pd.DataFrame,
+    plan: Plan,
+    tried: Mapping[Cell, float],
+    rates: Mapping[str, float],
+    folder: Path,
+    *,
+    seconds: float,
+) -> None:
+    """Write `summary.csv`, `outcome.json` and what the arms' runs can show, under `arms/`."""
+    with written_atomically(folder / "summary.csv") as temporary:
+        summarize(cases, baseline=plan.baseline).to_csv(temporary, index=False)
+    scans = Store(plan.store)
+    cells = [
+        {"arm": c.arm.name, "labels": c.labels, "seed": c.seed, "folder": str(c.folder)}
+        for c in plan.cells(rates)
+    ]
+    trials = [
+        {"arm": c.arm.name, "learning_rate": c.learning_rate, "dice": dice}
+        for c, dice in tried.items()
+    ]
+    outcome = {
+        "arms": [_describe(arm, plan, rates, folder) for arm in plan.arms],
+        "cells": cells,
+        "trials": trials,
+        "label_names": scans.label_names,
+        "contract": scans.contract.to_json(),
+        "spacing": list(scans[scans.find(plan.test[0])].spacing),
+        "seconds": round(seconds),
+        "date": datetime.now(timezone.utc).isoformat(timespec="minutes"),
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "versions": {"python": platform.python_version()} | {p: version(p) for p in _PACKAGES},
+    }
+    with written_atomically(folder / "outcome.json") as temporary:
+        temporary.write_text(json.dumps(outcome, indent=2) + "\n")
+
+
+def print_summary(cases: pd.DataFrame, plan: Plan) -> None:
+    """Print the table of mean Dice and differences."""
+    table = Table(title="mean Dice of the test cases, with 95% intervals", title_justify="left")
+    for heading in ("labels", "arm", "Dice", "", "difference", "", "p"):
+        table.add_column(heading, justify="left" if heading == "arm" else "right")
+    summary = summarize(cases, baseline=plan.baseline).sort_values("labels", kind="stable")
+    for row in summary.to_dict("records"):
+        shown = [f"{row['dice']:.4f}", f"{row['dice_low']:.4f} to {row['dice_high']:.4f}"]
+        if "difference" in row and row["difference"] == row["difference"]:
+            interval = f"{row['difference_low']:+.4f} to {row['difference_high']:+.4f}"
+            shown += [f"{row['difference']:+.4f}", interval, f"{row['p_value']:.3f}"]
+        table.add_row(str(row["labels"]), row["arm"], *shown)
+    console.print(table)
+
+
+def _describe(arm: Arm, plan: Plan, rates: Mapping[str, float], folder: Path) -> dict[str, Any]:
+    """What the report says of an arm; its curves and pictures are copied, to outlive the run."""
+    rate = rates.get(arm.name, plan.recipe.optimizer.learning_rate)
+    facts: dict[str, Any] = {"name": arm.name, "learning_rate": rate, "checkpoint": None}
+    if arm.checkpoint is None:
+        return facts
+    checkpoint = load(arm.checkpoint)
+    method = checkpoint.method
+    kept = folder / "arms" / arm.name
+    kept.mkdir(parents=True, exist_ok=True)
+    for name in ("metrics.csv", "examples.npz"):
+        if (arm.checkpoint.parent / name).exists():
+            shutil.copyfile(arm.checkpoint.parent / name, kept / name)
+    return facts | {
+        "checkpoint": str(arm.checkpoint),
+        "method": method.name if method else "",
+        "source": method.source if method else "",
+        "license_note": checkpoint.license_note,
+        "steps": checkpoint.steps,
+        "scans": checkpoint.scans,
+        "version": checkpoint.version,
+    }

@@ -1,0 +1,108 @@
+"""Flags in the forms that people type, parsed to the typed arguments of a verb's function."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+import typing
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from jsonargparse import ArgumentParser, set_parsing_settings
+
+from selfscan.configuration import as_plain
+from selfscan.methods import METHODS, method_config
+from selfscan.methods.method import MethodConfig
+from selfscan.networks import BACKBONES
+from selfscan.networks.backbone import BackboneConfig
+
+_CHOICES: dict[str, dict[str, type[Any]]] = {"method": {**METHODS}, "backbone": {**BACKBONES}}
+
+
+def parse(
+    function: Callable[..., object], options: Sequence[str], *, program: str, description: str
+) -> dict[str, Any]:
+    """The arguments of a function from flags and YAML; ends the process after `--help` and errors.
+
+    `--resume` means true, `--labels 4 8` is a list, hyphens are underscores, and
+    `--method models-genesis:paper` names a configuration by its registered name and a preset.
+    """
+    set_parsing_settings(subclasses_enabled=[MethodConfig, BackboneConfig])
+    parser = ArgumentParser(prog=program, description=description)
+    parser.add_argument("--config", action="config", help="YAML file of these arguments.")
+    parser.add_function_arguments(function, as_positional=True, fail_untyped=True)
+    kinds = {action.dest: getattr(action, "_typehint", None) for action in parser._actions}
+    chosen = parser.parse_args(_spelled_out(list(options), kinds | _kinds_of_fields(kinds)))
+    chosen.pop("config", None)
+    arguments: dict[str, Any] = parser.instantiate_classes(chosen).as_dict()
+    return arguments
+
+
+def _spelled_out(options: list[str], kinds: dict[str, Any]) -> list[str]:
+    """The options as jsonargparse takes them: one value a flag, and choices before their fields."""
+    first: list[str] = []
+    rest: list[str] = []
+    while options:
+        option = options.pop(0)
+        flag, has_value, value = option.partition("=")
+        name = flag[2:].replace("-", "_") if flag.startswith("--") else ""
+        kind = kinds.get(name)
+        if not name or name not in kinds:
+            rest.append(option)
+            continue
+        values = [value] if has_value else _values(options, many=_is_list(kind))
+        if kind is bool and values[:1] not in (["true"], ["false"]):
+            rest += [f"--{name}", "true", *values]
+        elif name in _CHOICES and values:
+            first += [f"--{name}", _choice(name, values[0])]
+        elif name == "config":
+            first[:0] = ["--config", *values]
+        elif _is_list(kind) and values and not values[0].startswith("["):
+            rest += [f"--{name}", "[" + ", ".join(values) + "]"]
+        else:
+            rest += [f"--{name}", *values]
+    for name, registry in _CHOICES.items():
+        has_fields = any(option.startswith(f"--{name}.") for option in rest)
+        if has_fields and f"--{name}" not in first and "--config" not in first:
+            first += [f"--{name}", _choice(name, next(iter(registry)))]
+    return first + rest
+
+
+def _values(options: list[str], *, many: bool) -> list[str]:
+    """Take the values that follow a flag off the options."""
+    values: list[str] = []
+    while options and not options[0].startswith("--") and (many or not values):
+        values.append(options.pop(0))
+    return values
+
+
+def _choice(name: str, value: str) -> str:
+    """A registered name, with or without a preset, as JSON; anything else as it is."""
+    registered, _, preset = value.partition(":")
+    if registered not in _CHOICES[name]:
+        return value
+    if name == "method":
+        return json.dumps(as_plain(method_config(value)))
+    if preset:
+        raise ValueError(f"{name} has no presets, got {value!r}")
+    return json.dumps(as_plain(_CHOICES[name][registered]()))
+
+
+def _kinds_of_fields(kinds: dict[str, Any]) -> dict[str, Any]:
+    """The types of the fields of each dataclass that an argument may be, as in `method.fill`."""
+    found: dict[str, Any] = {}
+    for name, kind in kinds.items():
+        for part in _CHOICES.get(name, {}).values() or (kind, *typing.get_args(kind)):
+            if dataclasses.is_dataclass(part):
+                hints = typing.get_type_hints(part)
+                inner = {f"{name}.{field}": hint for field, hint in hints.items()}
+                found |= inner | _kinds_of_fields(inner)
+    return found
+
+
+def _is_list(kind: Any) -> bool:
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        return any(_is_list(part) for part in typing.get_args(kind))
+    origin = typing.get_origin(kind)
+    return isinstance(origin, type) and issubclass(origin, Sequence)

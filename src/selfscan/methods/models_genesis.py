@@ -1,0 +1,345 @@
+"""Models Genesis: distort a crop at random, learn to restore it (Zhou et al., MICCAI 2019)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar, Literal, get_args
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from selfscan.methods.method import Alarm, Method, MethodConfig, OptimizerConfig, Outcome, Views
+from selfscan.networks.backbone import Backbone
+from selfscan.networks.heads import RestorationHead
+from selfscan.scans.crops import Batch, CropPolicy, ForegroundCrops, LungCrops
+from selfscan.transforms.curve import CurveParameters, apply_curve, draw_curve
+from selfscan.transforms.intensity import to_unit, unit_levels
+from selfscan.transforms.masking import (
+    MOST_WINDOWS,
+    Fill,
+    PaintParameters,
+    apply_inpainting,
+    apply_outpainting,
+    draw_painting,
+    inpainting_range,
+    outpainting_range,
+)
+from selfscan.transforms.random import KeyedGenerator
+from selfscan.transforms.shuffle import (
+    ShuffleParameters,
+    apply_shuffle,
+    draw_shuffle,
+    shuffle_range,
+)
+from selfscan.transforms.spatial import AXES, FlipParameters, apply_flips, draw_flips
+from selfscan.transforms.windows import WindowRange
+
+CropChoice = Literal["foreground", "lung"]
+
+_STEPS_OF_AN_EPOCH = 2373  # 14,240 crops in batches of 6
+
+
+@dataclass(frozen=True)
+class Distortion:
+    """The random parameters of a batch of views.
+
+    A transform hits some examples only: `shuffled`, `curved`, `inpainted` and `outpainted` hold
+    their numbers within the batch, int64, and the parameters beside each are those of these alone.
+    """
+
+    flips: FlipParameters
+    shuffled: Tensor
+    shuffle: ShuffleParameters
+    curved: Tensor
+    curve: CurveParameters
+    inpainted: Tensor
+    inpainting: PaintParameters
+    outpainted: Tensor
+    outpainting: PaintParameters
+
+
+class ModelsGenesis(Method):
+    """Restore crops whose voxels were shuffled, whose intensities bent, whose parts painted over.
+
+    One example is one crop. Its views are `target`, flipped at random, and `distorted`, the target
+    after shuffling, an intensity curve, and in-painting or out-painting, each with a probability.
+    The network restores the target from the other; the loss is the squared error, averaged over all
+    voxels.
+
+    Source: Zhou et al., "Models Genesis", MICCAI 2019, arXiv 1908.06912, and Medical Image Analysis
+    67, 2021, arXiv 2004.07882. Where papers and release differ, the default is the release.
+
+    Deviations from the release: crops are drawn anew for every step, from the whole body of any
+    scan, where the release freezes 32 of each chest CT (`crop_policy="lung"` keeps its rule);
+    validation keeps its crops and distortions; all channels of a crop are shuffled alike, where the
+    release shuffles the first only; a curve is solved to float32, not looked up.
+
+    License: see `ModelsGenesisConfig.license_note` on the patent before commercial use.
+
+    Args:
+        backbone: Needs a decoder that reaches full resolution.
+        config: The hyper-parameters.
+
+    Raises:
+        ValueError: The backbone has no such decoder, or cannot take crops of this size.
+    """
+
+    alarms = (
+        Alarm(
+            monitor="contrast",
+            minimum=0.2,
+            advice="the restored crops are nearly uniform, so the network has collapsed to one "
+            "gray value; start again with the learning rate lowered to 0.1",
+        ),
+    )
+
+    def __init__(self, backbone: Backbone, config: ModelsGenesisConfig) -> None:
+        super().__init__()
+        decoder, size = backbone.decoder_pyramid, config.crop_size
+        if not len(decoder) or decoder.strides[0] != (1, 1, 1):
+            raise ValueError(
+                "models-genesis restores every voxel: it needs a backbone whose decoder starts at "
+                f"stride (1, 1, 1), got {decoder.strides[:1] or 'no decoder'}"
+            )
+        if any(length % factor for length, factor in zip(size, backbone.divisor, strict=True)):
+            raise ValueError(
+                f"crop_size must be divisible by {backbone.divisor} for this backbone, got {size}"
+            )
+        self.backbone = backbone
+        self.head = RestorationHead(decoder.channels[0], channels=backbone.in_channels)
+        self.config = config
+        self.crops: CropPolicy = (
+            LungCrops(size, config.window_hu)
+            if config.crop_policy == "lung"
+            else ForegroundCrops(size)
+        )
+
+    def draw(self, batch: Batch, random: KeyedGenerator) -> Distortion:
+        """Draw which transforms hit which example, then the parameters of those."""
+        c = self.config
+        windows, painted, kept = c.window_ranges()
+        flips = draw_flips(
+            random, axes=c.flip_axes, probability=c.flip_probability, rounds=c.flip_rounds
+        )
+        shuffled = _numbers(random.bernoulli(c.shuffle_probability))
+        curved = _numbers(random.bernoulli(c.curve_probability))
+        paint = random.bernoulli(c.paint_probability)
+        outside = random.bernoulli(c.outpaint_probability)
+        inpainted, outpainted = _numbers(paint & ~outside), _numbers(paint & outside)
+        more = c.window_continue_probability
+        return Distortion(
+            flips,
+            shuffled,
+            draw_shuffle(random.branch(shuffled), windows, windows=c.shuffle_windows),
+            curved,
+            draw_curve(random.branch(curved)),
+            inpainted,
+            draw_painting(
+                random.branch(inpainted),
+                painted,
+                most=c.inpaint_windows,
+                continue_probability=more,
+            ),
+            outpainted,
+            draw_painting(
+                random.branch(outpainted),
+                kept,
+                least=1,
+                most=c.outpaint_windows,
+                continue_probability=more,
+            ),
+        )
+
+    def transform(self, batch: Batch, parameters: Distortion) -> Views:
+        """Flip, then shuffle, bend intensities, and paint."""
+        c, p = self.config, parameters
+        flipped, hounsfield = apply_flips(batch.volumes[:, 0], p.flips), batch.hounsfield[:, 0]
+        target = to_unit(flipped, hounsfield, window_hu=c.window_hu)
+        levels = unit_levels(hounsfield, window_hu=c.window_hu)
+        distorted = target.clone()
+        for numbers, change in (
+            (p.shuffled, partial(apply_shuffle, parameters=p.shuffle)),
+            (
+                p.curved,
+                partial(apply_curve, parameters=p.curve, knots=c.curve_knots, levels=levels),
+            ),
+            (p.inpainted, partial(apply_inpainting, parameters=p.inpainting, fill=c.fill)),
+            (p.outpainted, partial(apply_outpainting, parameters=p.outpainting, fill=c.fill)),
+        ):
+            if len(numbers):
+                distorted.index_copy_(0, numbers, change(distorted.index_select(0, numbers)))
+        return {"distorted": distorted, "target": target}
+
+    def forward(self, views: Views) -> Outcome:
+        """Restore and compare; `contrast` is how much the restored voxels vary, to the target's."""
+        restored, target = self.restore(views["distorted"]), views["target"]
+        loss = functional.mse_loss(restored, target)
+        contrast = restored.detach().std() / target.std().clamp_min(1e-6)
+        return Outcome(losses={"restoration": loss}, monitors={"contrast": contrast})
+
+    def restore(self, distorted: Tensor) -> Tensor:
+        """What the network takes for the undistorted crops, (B, C, X, Y, Z) in [0, 1], float32."""
+        restored: Tensor = self.head(self.backbone(distorted).decoder[0])
+        return restored
+
+    @torch.no_grad()
+    def illustrate(self, views: Views) -> dict[str, Tensor]:
+        """The distorted crops, what the network restores, and what it should."""
+        distorted = views["distorted"]
+        return {"input": distorted, "output": self.restore(distorted), "target": views["target"]}
+
+
+@dataclass(frozen=True)
+class ModelsGenesisConfig(MethodConfig):
+    """Hyper-parameters of Models Genesis; defaults are those of its release.
+
+    Attributes:
+        window_hu: CT is clipped to this range of Hounsfield units and scaled to [0, 1].
+        crop_size: Voxels along (X, Y, Z).
+        crop_policy: `foreground`, anywhere in the body of any scan, or `lung`, the published rule.
+        flip_probability: Of going on, before each round of flips.
+        flip_rounds: Rounds of flips at most.
+        flip_axes: Axes that may flip; the release leaves out z.
+        shuffle_probability: Of local pixel shuffling.
+        shuffle_windows: Windows that are shuffled, one over another.
+        shuffle_max_window: Their longest edge in voxels; a tenth of each axis by default.
+        curve_probability: Of the non-linear intensity curve.
+        curve_knots: Steps of the table that a curve is solved from.
+        paint_probability: Of in-painting or out-painting.
+        outpaint_probability: Of out-painting where either is done.
+        inpaint_windows: Windows painted at most.
+        outpaint_windows: Windows left over at most.
+        window_continue_probability: Of going on, before each further window of these.
+        paint_border: Voxels at the faces of a crop that these windows leave out.
+        inpaint_window: Shortest and longest edge of a painted window, as shares of the axis.
+        outpaint_removed: Least and most that a left-over window lacks of an axis, as shares of it.
+        fill: `noise`, new for every voxel, or `constant`.
+    """
+
+    name: ClassVar[str] = "models-genesis"
+    source: ClassVar[str] = (
+        "Zhou et al., Models Genesis, MICCAI 2019 (arXiv 1908.06912); "
+        "Medical Image Analysis 67, 2021 (arXiv 2004.07882)"
+    )
+    license_note: ClassVar[str] = (
+        "Independent implementation under Apache-2.0. The authors' release is for non-commercial "
+        "research only, and US patent 11,922,628 is on the method: an open license settles "
+        "copyright, not patents, so ask before commercial use."
+    )
+    presets: ClassVar[tuple[str, ...]] = ("release", "paper")
+
+    crop_size: tuple[int, int, int] = (64, 64, 32)
+    crop_policy: CropChoice = "foreground"
+    flip_probability: float = 0.4
+    flip_rounds: int = 3
+    flip_axes: tuple[str, ...] = ("x", "y")
+    shuffle_probability: float = 0.5
+    shuffle_windows: int = 10_000
+    shuffle_max_window: int | None = None
+    curve_probability: float = 0.9
+    curve_knots: int = 4096
+    paint_probability: float = 0.9
+    outpaint_probability: float = 0.8
+    inpaint_windows: int = 5
+    outpaint_windows: int = 5
+    window_continue_probability: float = 0.95
+    paint_border: int = 3
+    inpaint_window: tuple[float, float] = (1 / 6, 1 / 3)
+    outpaint_removed: tuple[float, float] = (3 / 7, 4 / 7)
+    fill: Fill = "noise"
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range, and crops too small for the windows."""
+        for part in ("flip", "shuffle", "curve", "paint", "outpaint", "window_continue"):
+            _require_within(self, f"{part}_probability", 0.0, 1.0)
+        for name in ("shuffle_windows", "curve_knots"):
+            _require_within(self, name, 1, 10**9)
+        for name in ("inpaint_windows", "outpaint_windows"):
+            _require_within(self, name, 1, MOST_WINDOWS)
+        _require_within(self, "flip_rounds", 0, 10**9)
+        _require_among(self, "crop_policy", get_args(CropChoice))
+        _require_among(self, "fill", get_args(Fill))
+        for axis in self.flip_axes:
+            if axis not in AXES:
+                raise ValueError(f"flip_axes must be among {AXES}, got {axis!r}")
+        if not self.window_hu[0] < self.window_hu[1]:
+            raise ValueError(f"window_hu must rise, got {self.window_hu}")
+        self.window_ranges()
+
+    @classmethod
+    def release(cls) -> ModelsGenesisConfig:
+        """The settings of the released code, whose weights are published; the default."""
+        return cls()
+
+    @classmethod
+    def paper(cls) -> ModelsGenesisConfig:
+        """The settings of the papers where they differ; secondary sources give most of them.
+
+        Constant fills, up to 10 windows, 1,000 shuffled windows (in the papers one after another,
+        here each read from the unshuffled crop), and an outside of less than a quarter of the crop.
+        """
+        return cls(
+            shuffle_windows=1_000,
+            inpaint_windows=10,
+            outpaint_windows=10,
+            paint_border=1,
+            outpaint_removed=(1 / 16, 1 / 11),
+            fill="constant",
+        )
+
+    @property
+    def optimizer(self) -> OptimizerConfig:
+        """SGD with momentum at a learning rate of 1, halved every 40 epochs."""
+        return OptimizerConfig(
+            algorithm="sgd",
+            learning_rate=1.0,
+            momentum=0.9,
+            schedule="step",
+            step_size=40 * _STEPS_OF_AN_EPOCH,
+            step_factor=0.5,
+        )
+
+    @property
+    def batch_size(self) -> int:
+        """Six crops."""
+        return 6
+
+    @property
+    def input_size(self) -> tuple[int, int, int]:
+        """The size of a crop."""
+        return self.crop_size
+
+    def window_ranges(self) -> tuple[WindowRange, WindowRange, WindowRange]:
+        """The windows to shuffle, to paint and to keep.
+
+        Raises:
+            ValueError: An axis is too short for one of them.
+        """
+        size, border = self.crop_size, self.paint_border
+        return (
+            shuffle_range(size, max_window=self.shuffle_max_window),
+            inpainting_range(size, window=self.inpaint_window, border=border),
+            outpainting_range(size, removed=self.outpaint_removed, border=border),
+        )
+
+    def build(self, backbone: Backbone) -> ModelsGenesis:
+        """The method on a backbone whose decoder reaches full resolution."""
+        return ModelsGenesis(backbone, self)
+
+
+def _numbers(hit: Tensor) -> Tensor:
+    return hit.nonzero().flatten()
+
+
+def _require_within(config: ModelsGenesisConfig, name: str, low: float, high: float) -> None:
+    if not low <= getattr(config, name) <= high:
+        raise ValueError(f"{name} must be within {low} to {high}, got {getattr(config, name)}")
+
+
+def _require_among(config: ModelsGenesisConfig, name: str, allowed: tuple[str, ...]) -> None:
+    if getattr(config, name) not in allowed:
+        raise ValueError(
+            f"{name} must be one of {', '.join(allowed)}, got {getattr(config, name)!r}"
+        )

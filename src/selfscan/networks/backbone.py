@@ -1,0 +1,98 @@
+"""What every backbone promises: features as two pyramids, fine to coarse, of known size."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+Stride = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Pyramid:
+    """The levels of a feature pyramid, fine to coarse.
+
+    Attributes:
+        channels: Channels of each level.
+        strides: Input voxels to one feature cell along (X, Y, Z), for each level.
+    """
+
+    channels: tuple[int, ...] = ()
+    strides: tuple[Stride, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check that there is one stride a level."""
+        if len(self.channels) != len(self.strides):
+            raise ValueError(
+                f"a pyramid needs one stride a level, got {len(self.channels)} channels "
+                f"and {len(self.strides)} strides"
+            )
+
+    def __len__(self) -> int:
+        """The number of levels."""
+        return len(self.channels)
+
+
+@dataclass(frozen=True)
+class Features:
+    """What a backbone computes, each level of shape (B, C, X/stride, Y/stride, Z/stride).
+
+    Attributes:
+        encoder: The encoder's maps, fine to coarse.
+        decoder: The decoder's maps, fine to coarse; empty where there is no decoder.
+    """
+
+    encoder: tuple[Tensor, ...]
+    decoder: tuple[Tensor, ...] = ()
+
+    @property
+    def dense(self) -> tuple[Tensor, ...]:
+        """The pyramid that describes single voxels best: the decoder's, else the encoder's."""
+        return self.decoder or self.encoder
+
+
+class Backbone(nn.Module, ABC):
+    """A 3D network from volumes (B, C, X, Y, Z) to `Features`.
+
+    Attributes:
+        in_channels: Channels of the volumes.
+        encoder_pyramid: Sizes of `Features.encoder`.
+        decoder_pyramid: Sizes of `Features.decoder`; no levels where there is no decoder.
+        divisor: Each axis of the input must be divisible by this, in voxels.
+    """
+
+    in_channels: int
+    encoder_pyramid: Pyramid
+    decoder_pyramid: Pyramid
+    divisor: Stride
+
+    @abstractmethod
+    def forward(self, volumes: Tensor) -> Features:
+        """Compute both pyramids of volumes (B, C, X, Y, Z)."""
+
+    @abstractmethod
+    def encode(self, volumes: Tensor) -> tuple[Tensor, ...]:
+        """Compute the encoder's pyramid only."""
+
+    @abstractmethod
+    def encoder_parameters(self) -> list[nn.Parameter]:
+        """The parameters that `encode` uses, as staged unfreezing and partial loading need."""
+
+    @property
+    def dense_pyramid(self) -> Pyramid:
+        """Sizes of `Features.dense`."""
+        return self.decoder_pyramid if len(self.decoder_pyramid) else self.encoder_pyramid
+
+
+@dataclass(frozen=True)
+class BackboneConfig(ABC):
+    """The arguments that rebuild a backbone; `name` is its name on the command line."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def build(self, in_channels: int) -> Backbone:
+        """The network, randomly initialized, for volumes of so many channels."""

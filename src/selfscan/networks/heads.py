@@ -1,0 +1,48 @@
+"""Small heads on a full-resolution feature map: one restores the volume, one labels each voxel."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class RestorationHead(nn.Module):
+    """A 1x1x1 convolution and a sigmoid: features (B, F, X, Y, Z) to volumes in [0, 1].
+
+    The sigmoid runs in float32 whatever the precision, as near 1 bfloat16 has no resolution left.
+
+    Args:
+        features: Channels of the feature map.
+        channels: Channels of the restored volume.
+    """
+
+    def __init__(self, features: int, *, channels: int = 1) -> None:
+        super().__init__()
+        self.convolution = nn.Conv3d(features, channels, kernel_size=1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Restore volumes (B, C, X, Y, Z) from features (B, F, X, Y, Z)."""
+        restored: Tensor = self.convolution(features)
+        with torch.autocast(restored.device.type, enabled=False):
+            wide = torch.promote_types(restored.dtype, torch.float32)
+            return torch.sigmoid(restored.to(wide))
+
+
+class SegmentationHead(nn.Module):
+    """A 1x1x1 convolution: features (B, F, X, Y, Z) to logits (B, K, X, Y, Z).
+
+    Args:
+        features: Channels of the feature map.
+        classes: Number of classes K, the background included.
+    """
+
+    def __init__(self, features: int, *, classes: int) -> None:
+        if classes < 2:
+            raise ValueError(f"classes must be at least 2, background included, got {classes}")
+        super().__init__()
+        self.convolution = nn.Conv3d(features, classes, kernel_size=1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Give the logits (B, K, X, Y, Z) of features (B, F, X, Y, Z)."""
+        logits: Tensor = self.convolution(features)
+        return logits

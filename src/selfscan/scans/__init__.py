@@ -1,0 +1,1 @@
+"""From files on disk to crops in memory: find, read, prepare, store, crops."""

@@ -1,0 +1,126 @@
+"""Many tasks on Dask workers, a few at a time: processes of one thread, here or on a cluster."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from types import FrameType
+from typing import Any, TypeVar
+
+import dask
+from distributed import Client, LocalCluster, as_completed
+
+from selfscan.errors import SelfscanError
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+_WAITING = 2  # tasks a worker has or waits for: it never idles, and no queue grows
+
+
+@contextmanager
+def crew(workers: int, scheduler: str | None = None) -> Iterator[Client]:
+    """Start workers on this machine, or join the Dask cluster at an address.
+
+    A task whose worker dies is tried twice more and then given up.
+    """
+    if scheduler is not None:
+        with Client(scheduler) as client:
+            yield client
+        return
+    settings = {
+        "distributed.scheduler.allowed-failures": 2,
+        "distributed.comm.timeouts.connect": "60s",
+    }
+    with (
+        dask.config.set(settings),
+        _without_script(),
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            memory_limit=0,
+            dashboard_address=":0",
+            silence_logs=logging.CRITICAL,
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+def spread(
+    client: Client, function: Callable[[Task], Result], tasks: Iterable[Task]
+) -> Iterator[tuple[Task, Result | BaseException]]:
+    """Run a function on each task; give each task with its result, or error, as it finishes.
+
+    Tasks are taken from the iterable as workers become free; results are small and not kept.
+    """
+    waiting = iter(tasks)
+    task_of: dict[Any, Task] = {}
+
+    def submit(count: int) -> list[Any]:
+        futures = []
+        for task in islice(waiting, count):
+            future = client.submit(function, task, pure=False)
+            task_of[future] = task
+            futures.append(future)
+        return futures
+
+    finished = as_completed(submit(_WAITING * max(1, sum(client.nthreads().values()))))
+    for future in finished:
+        task = task_of.pop(future)
+        error = future.exception()
+        result = future.result() if error is None else error
+        future.release()
+        for new in submit(1):
+            finished.add(new)
+        yield task, result
+
+
+class StoppedError(SelfscanError):
+    """The user, or the machine, asked to stop."""
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + number
+
+
+@contextmanager
+def stopped_by_signals(advice: str) -> Iterator[None]:
+    """Turn SIGINT and SIGTERM into an error, so that workers end and files are left in order."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise StoppedError(f"stopped by {signal.Signals(number).name}; {advice}", number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    earlier = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _without_script() -> Iterator[None]:
+    """Keep worker processes from running the caller's script again.
+
+    Python's `spawn` imports the main module in each new process; a script without an
+    `if __name__ == "__main__"` guard would start itself over and over. Workers need only selfscan.
+    """
+    main = sys.modules["__main__"]
+    names = ("__file__", "__spec__")
+    hidden: dict[str, Any] = {name: vars(main)[name] for name in names if name in vars(main)}
+    vars(main).pop("__file__", None)
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        vars(main).update(hidden)

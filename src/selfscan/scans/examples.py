@@ -1,0 +1,56 @@
+"""Contract 2: a policy says which crops make one training example; the data side reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from selfscan.scans.record import Voxel
+from selfscan.scans.store import Store
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A box of one scan, in voxels; it may stick out of the volume.
+
+    Attributes:
+        scan: The scan's number in the store.
+        start: First voxel along (X, Y, Z).
+        size: Voxels along (X, Y, Z).
+    """
+
+    scan: int
+    start: Voxel
+    size: Voxel
+
+
+@dataclass(frozen=True)
+class Example:
+    """The crops that a method looks at together.
+
+    Attributes:
+        crops: One or more crops of one size.
+        extras: What the method attaches, such as a pseudo-label: arrays of the same shape and type
+            in every example.
+    """
+
+    crops: tuple[Crop, ...]
+    extras: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+
+
+class CropPolicy(Protocol):
+    """Draws examples from a store."""
+
+    def check(self, store: Store) -> None:
+        """Refuse a store that this policy cannot draw from, before training starts.
+
+        Raises:
+            SelfscanError: No scan of the store can give an example; the message says why.
+        """
+
+    def draw(self, store: Store, random: np.random.Generator) -> Example:
+        """One example; equal generators give equal examples."""

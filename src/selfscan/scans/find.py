@@ -1,0 +1,112 @@
+"""The search for scans: files, folders, DICOM, data lists, nnU-Net folders, images with labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from selfscan.errors import ScanError, SelfscanError
+from selfscan.scans.contents import is_dicom
+from selfscan.scans.datalist import listed_images, read_datalist
+from selfscan.scans.nnunet import is_nnunet, read_nnunet
+from selfscan.scans.pairs import read_folder, with_labels
+from selfscan.scans.sources import Found, Source, Unusable, with_unique_names, without_repeats
+from selfscan.scans.suffixes import KNOWN_SUFFIXES, stem_of, suffix_of
+from selfscan.scans.walk import dicom_name, unknown_suffix, walk
+
+__all__ = ["Found", "Source", "Unusable", "find"]
+
+
+def find(paths: Sequence[Path | str], *, labels: Path | str | None = None) -> Found:
+    """Find the cases that paths lead to, without reading any voxel.
+
+    Args:
+        paths: Image files, DICOM slices, folders, nnU-Net raw folders, or JSON data lists.
+        labels: A folder of label maps that have the names of the images.
+
+    Returns:
+        Cases in a stable order with unique names, and everything that was meant as a scan and
+        cannot be one, with the reason.
+
+    Raises:
+        ScanError: A data list that cannot be understood, a label folder that is not there, or two
+            data sets that name a label differently.
+    """
+    label_folder = None if labels is None else Path(labels)
+    if label_folder is not None and not label_folder.is_dir():
+        raise ScanError(
+            label_folder,
+            found="no such folder",
+            expected="a folder of label maps",
+            remedy="correct the path",
+        )
+    given = [Path(path) for path in paths]
+    slices = {path for path in given if path.exists() and _is_slice(path)}
+    parts = [_search(path, label_folder) for path in given if path not in slices]
+    found = _merged([*parts, Found(_series(slices))])
+    if label_folder is not None:
+        roots = [path if path.is_dir() else path.parent for path in given]
+        found = with_labels(found, roots, label_folder)
+    found = without_repeats(found)
+    found.sources = with_unique_names(found.sources)
+    return found
+
+
+def _is_slice(path: Path) -> bool:
+    return suffix_of(path) not in KNOWN_SUFFIXES and is_dicom(path)
+
+
+def _search(path: Path, labels: Path | None) -> Found:
+    """What one path leads to, `labels` left aside."""
+    suffix = suffix_of(path)
+    if path.is_dir():
+        description = path / "dataset.json"
+        if description.is_file():
+            return _data_set(description)
+        return read_folder(path) if labels is None else walk(path, but=[labels])
+    if not path.exists():
+        return _unusable(path, "found no such file; expected a scan; correct the path")
+    if suffix == ".json":
+        return _data_set(path)
+    if suffix not in KNOWN_SUFFIXES:
+        return _unusable(path, unknown_suffix(suffix))
+    return Found([Source(stem_of(path), (path,))])
+
+
+def _data_set(description: Path) -> Found:
+    """A data list, unless the images it describes carry the channel numbers of nnU-Net."""
+    listed = listed_images(description)
+    numbered = description.name == "dataset.json" and is_nnunet(description.parent)
+    if numbered and not any(image.exists() for image in listed[:1]):
+        return read_nnunet(description.parent)
+    return read_datalist(description)
+
+
+def _series(slices: Iterable[Path]) -> list[Source]:
+    """DICOM files that were given one by one, those of one folder as one case."""
+    folders: dict[Path, list[Path]] = {}
+    for file in slices:
+        folders.setdefault(file.parent, []).append(file)
+    return [
+        Source(dicom_name(Path(folder.resolve().name)), tuple(sorted(files)), kind="dicom")
+        for folder, files in sorted(folders.items())
+    ]
+
+
+def _merged(parts: Iterable[Found]) -> Found:
+    merged = Found()
+    for part in parts:
+        merged.sources += part.sources
+        merged.unusable += part.unusable
+        for value, name in part.label_names.items():
+            known = merged.label_names.setdefault(value, name)
+            if known != name:
+                raise SelfscanError(
+                    f"label {value} is {known!r} in one data set and {name!r} in another; "
+                    "prepare them apart, or give them the same labels"
+                )
+    return merged
+
+
+def _unusable(path: Path, reason: str) -> Found:
+    return Found(unusable=[Unusable(path, reason)])

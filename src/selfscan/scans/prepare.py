@@ -1,0 +1,233 @@
+"""The verb `prepare`: files and folders of scans to a store, in parallel, never twice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from errno import EDQUOT, ENOSPC, EROFS
+from functools import partial
+from pathlib import Path
+from typing import Literal, get_args
+
+from distributed import KilledWorker
+
+from selfscan.errors import SelfscanError
+from selfscan.files import claim_folder, written_atomically
+from selfscan.progress import Progress, console
+from selfscan.scans.contract import PreprocessingContract
+from selfscan.scans.crew import crew, spread, stopped_by_signals
+from selfscan.scans.datalist import read_splits
+from selfscan.scans.find import find
+from selfscan.scans.geometry import LabelResampling
+from selfscan.scans.index import settle, sweep, write_index
+from selfscan.scans.ingest import ingest
+from selfscan.scans.notes import Note, Settings, is_done, note_path, stamp_of
+from selfscan.scans.scan import Modality
+from selfscan.scans.sources import Found, Source, Unusable
+from selfscan.scans.store import Store
+from selfscan.scans.summary import closing_table
+
+_NO_ROOM = (ENOSPC, EDQUOT, EROFS)
+
+
+class SomeRejectedError(SelfscanError):
+    """The store is done, some input was left out, and the user asked to be told so."""
+
+    exit_code = 3
+
+
+def prepare(
+    source: Path | Sequence[Path],
+    out: Path,
+    *,
+    labels: Path | None = None,
+    splits: Path | None = None,
+    spacing: tuple[float, float, float] | None = None,
+    modality: Literal["auto", "ct", "mr", "pt", "other"] = "auto",
+    label_resampling: LabelResampling = "nearest",
+    workers: int | None = None,
+    scheduler: str | None = None,
+    strict: bool = False,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> Store:
+    """Turn files and folders of scans into a store.
+
+    A scan that cannot be used is left out and named with its reason in `rejected.parquet` and in
+    the closing table; the others go on. Each worker holds one scan at a time, so memory is bounded
+    by workers times the largest scan.
+
+    Scans are named by their files, those of DICOM folders by a digest: rename files whose names
+    identify a person. Patients' keys are stored as salted digests; the salt lies in the store, so
+    they hide names from readers, not from someone with a list of candidates.
+
+    Args:
+        source: Image files, folders, DICOM folders, nnU-Net raw folders, or JSON data lists.
+        out: The folder of the store.
+        labels: A folder of label maps that have the names of the images.
+        splits: A JSON file of lists of case names, one list a split; by default splits are those of
+            a data list.
+        spacing: Resample to these millimeters along (X, Y, Z); by default scans keep their own.
+        modality: What all scans are. `auto` takes headers and data lists, and guesses the rest: CT
+            keeps Hounsfield units, anything else is scaled by its percentiles.
+        label_resampling: `nearest` or `one-hot-linear`.
+        workers: Processes on this machine; by default one a core.
+        scheduler: Address of a running Dask scheduler whose workers see the same folders.
+        strict: End with an error, after all is done, if something was left out.
+        resume: Go on with what `out` holds: only what is new, changed or was left out is done, and
+            scans of earlier runs stay.
+        overwrite: Delete what `out` holds.
+
+    Returns:
+        The store.
+
+    Raises:
+        ValueError: An argument out of range; nothing was done.
+        SelfscanError: No scan is usable, or `out` is in the way.
+        ContractError: `out` was begun with another preprocessing.
+        SomeRejectedError: Something was left out, under `strict`.
+    """
+    _check("modality", modality, ("auto", *get_args(Modality)))
+    _check("label_resampling", label_resampling, get_args(LabelResampling))
+    if workers is not None and workers < 1:
+        raise ValueError(f"workers must be at least 1, got {workers}")
+    contract = PreprocessingContract(spacing=spacing)
+    given = [source] if isinstance(source, str | Path) else list(source)
+    out = Path(out).resolve()
+    found = find(given, labels=labels)
+    if splits is not None:
+        found.sources = _in_splits(found.sources, Path(splits))
+    _require_apart([*given, *([labels] if labels else [])], out)
+    claim_folder(out, resume=resume, overwrite=overwrite)
+    settings = Settings(
+        contract=contract,
+        label_resampling=label_resampling,
+        label_values=tuple(sorted(found.label_names)),
+        modality=None if modality == "auto" else modality,
+        salt=_claim_store(out, contract, found.sources),
+    )
+    with stopped_by_signals("what is done stays in the store; give --resume to go on"):
+        notes, rejected = _ingest_all(found, out, settings, workers or _cores(), scheduler)
+        records, left_out = settle(notes, found.sources, out, settings)
+        rejected += left_out
+        write_index(out, records, rejected, _label_names(out, found, notes))
+        sweep(out, records)
+    console.print(closing_table(out, records, rejected))
+    if not records:
+        raise SelfscanError(
+            f"{out}: found no usable scan among {len(rejected)} inputs; expected at least one"
+            + (f"; the first reason: {rejected[0].path}: {rejected[0].reason}" if rejected else "")
+        )
+    if strict and rejected:
+        raise SomeRejectedError(
+            f"{out}: found {len(rejected)} inputs that cannot be used; expected none, under "
+            "--strict; the store holds the others, rejected.parquet the reasons"
+        )
+    return Store(out)
+
+
+def _ingest_all(
+    found: Found, out: Path, settings: Settings, workers: int, scheduler: str | None
+) -> tuple[dict[Path, Note], list[Unusable]]:
+    """Ingest what is not in the store yet; all notes by path, and what could not be used."""
+    notes = {path: Note.read(path) for path in sorted((out / "records").glob("*.json"))}
+    paths = {item: note_path(out, settings, item) for item in found.sources}
+    missing = [
+        item
+        for item, path in paths.items()
+        if path not in notes or not is_done(notes[path], out, stamp_of(settings, item))
+    ]
+    rejected = list(found.unusable)
+    if not missing:
+        return notes, rejected
+    done = len(found.sources) - len(missing)
+    progress = Progress("prepare", total=len(found.sources), unit="sources", done=done)
+    with crew(min(workers, len(missing)), scheduler) as client, progress:
+        for item, note in spread(client, partial(ingest, out=out, settings=settings), missing):
+            if isinstance(note, Note):
+                notes[paths[item]] = note
+                rejected += note.unusable
+            else:
+                notes.pop(paths[item], None)
+                rejected.append(Unusable(item.images[0], _reason(note, out)))
+            progress.advance(quality=f"{len(rejected)} left out" if rejected else "")
+    return notes, rejected
+
+
+def _reason(error: BaseException, out: Path) -> str:
+    """Why a worker failed, where no rule foresaw it; an output that is full ends the run."""
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        raise SelfscanError(f"{out}: {error.strerror}; make room and give --resume") from error
+    if isinstance(error, KilledWorker):
+        return (
+            "the process that read it was killed each time; most likely memory ran out; "
+            "give fewer workers"
+        )
+    return f"unforeseen {type(error).__name__}: {error}; please report it"
+
+
+def _claim_store(out: Path, contract: PreprocessingContract, sources: Sequence[Source]) -> str:
+    """Begin a store, or make sure that the one begun is of the same kind; return its salt."""
+    begun, salt = out / "contract.json", out / "salt.txt"
+    if begun.exists():
+        PreprocessingContract.from_json(json.loads(begun.read_text())).require(contract)
+    elif any(path.name != salt.name and not path.name.startswith(".") for path in out.iterdir()):
+        raise SelfscanError(
+            f"{out}: found a folder that is no store; expected one to resume, or an empty folder"
+        )
+    if not salt.exists():
+        # Drawn from the input and not at random, so that a store can be made again to the bit.
+        named = "\n".join(sorted(str(image.resolve()) for item in sources for image in item.images))
+        with written_atomically(salt) as temporary:
+            temporary.write_text(hashlib.sha256(named.encode()).hexdigest())
+    if not begun.exists():
+        with written_atomically(begun) as temporary:
+            temporary.write_text(json.dumps(contract.to_json(), indent=2) + "\n")
+    return salt.read_text()
+
+
+def _label_names(out: Path, found: Found, notes: Mapping[Path, Note]) -> dict[int, str]:
+    """The names that lists give, earlier ones too, and plain ones for values without a name."""
+    present = {value for note in notes.values() for value in note.label_values}
+    if not present:
+        return {}
+    earlier = out / "labels.json"
+    known = json.loads(earlier.read_text()) if earlier.exists() else {}
+    plain = {value: f"label {value}" if value else "background" for value in {0, *present}}
+    return plain | {int(value): name for value, name in known.items()} | found.label_names
+
+
+def _in_splits(sources: Sequence[Source], path: Path) -> list[Source]:
+    """Put each case in its split, by its whole name or by the last part: its file's name."""
+    split_of = read_splits(path)
+    short = {source: source.name.split("__")[-1] for source in sources}
+    known = {split_of.get(source.name, split_of.get(short[source])) for source in sources}
+    if sources and known == {None}:
+        raise SelfscanError(
+            f"{path}: found none of the cases in its lists; expected names such as "
+            f"{', '.join(source.name for source in sources[:3])}; correct the names"
+        )
+    return [
+        replace(source, split=split_of.get(source.name, split_of.get(short[source])))
+        for source in sources
+    ]
+
+
+def _require_apart(inputs: Sequence[Path], out: Path) -> None:
+    for path in inputs:
+        if Path(path).resolve().is_relative_to(out):
+            raise SelfscanError(
+                f"{path}: found an input inside of the output {out}; keep them apart"
+            )
+
+
+def _check(name: str, value: str, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,93 @@
+"""What a store knows of each scan without opening its volume: one row of the index."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pyarrow as pa
+
+Voxel = tuple[int, int, int]
+
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("subject", pa.string()),
+        ("modality", pa.list_(pa.string())),
+        ("shape", pa.list_(pa.int32(), 3)),
+        ("spacing", pa.list_(pa.float64(), 3)),
+        ("affine", pa.list_(pa.list_(pa.float64(), 4), 4)),
+        ("intensity_slope", pa.list_(pa.float64())),
+        ("intensity_intercept", pa.list_(pa.float64())),
+        ("foreground_fraction", pa.float64()),
+        ("foreground_box", pa.list_(pa.list_(pa.int32(), 3), 2)),
+        ("source_digest", pa.string()),
+        ("volume_digest", pa.string()),
+        ("split", pa.string()),
+        ("labelled", pa.bool_()),
+        ("warnings", pa.list_(pa.string())),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class ScanRecord:
+    """One scan of a store.
+
+    Attributes:
+        id: The name of the case, and of its files in the store.
+        subject: Salted digest of the patient's key: equal for scans of one patient.
+        modality: `ct`, `mr`, `pt` or `other` for each channel.
+        shape: Voxels along (X, Y, Z).
+        spacing: Millimeters along (X, Y, Z).
+        affine: Voxel indices of the stored volume to millimeters in RAS+, (4, 4).
+        intensity_slope: Original units per stored unit, for each channel.
+        intensity_intercept: Original value of a stored 0, for each channel.
+        foreground_fraction: Share of voxels inside the body.
+        foreground_box: Smallest box around the foreground, first voxel and one past the last.
+        source_digest: SHA-256 of the voxels and the affine as they were read.
+        volume_digest: SHA-256 of the stored volume.
+        split: The split that the user put the scan in, if any.
+        labelled: Whether the store holds a label map for it.
+        warnings: What a careful reader should know.
+    """
+
+    id: str
+    subject: str
+    modality: tuple[str, ...]
+    shape: Voxel
+    spacing: tuple[float, float, float]
+    affine: tuple[tuple[float, ...], ...]
+    intensity_slope: tuple[float, ...]
+    intensity_intercept: tuple[float, ...]
+    foreground_fraction: float
+    foreground_box: tuple[Voxel, Voxel]
+    source_digest: str
+    volume_digest: str
+    split: str | None = None
+    labelled: bool = False
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def channels(self) -> int:
+        """The number of channels."""
+        return len(self.modality)
+
+    @property
+    def hounsfield(self) -> tuple[bool, ...]:
+        """Whether each channel holds Hounsfield units."""
+        return tuple(modality == "ct" for modality in self.modality)
+
+    def to_row(self) -> dict[str, Any]:
+        """The row of the index, also fit for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> ScanRecord:
+        """The record of a row, whose lists become tuples."""
+        return cls(**{name: _as_tuple(row[name]) for name in SCHEMA.names})
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(_as_tuple(item) for item in value) if isinstance(value, list | tuple) else value

@@ -1,0 +1,104 @@
+"""One volume a file: compressed in small blocks, so that a crop costs only the blocks it touches.
+
+Blosc2 (LZ4 after a bit shuffle) in chunks of 64 and blocks of 32 voxels along each axis.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from operator import add, lt, sub
+from pathlib import Path
+from typing import Any
+
+import blosc2
+import numpy as np
+import numpy.typing as npt
+
+from selfscan.errors import ScanError
+from selfscan.files import written_atomically
+from selfscan.scans.record import Voxel
+
+CHUNK = 64
+BLOCK = 32
+_OPEN_FILES = 64
+
+
+def write_volume(path: Path, volume: npt.NDArray[Any]) -> None:
+    """Write an array (..., X, Y, Z), whole or not at all; equal arrays give equal bytes."""
+    leading = (1,) * (volume.ndim - 3)
+    chunks = leading + tuple(min(CHUNK, length) for length in volume.shape[-3:])
+    blocks = leading + tuple(min(BLOCK, length) for length in chunks[-3:])
+    with written_atomically(path) as temporary:
+        blosc2.asarray(
+            np.ascontiguousarray(volume),
+            urlpath=str(temporary),
+            mode="w",
+            contiguous=True,
+            chunks=chunks,
+            blocks=blocks,
+            cparams=blosc2.CParams(
+                codec=blosc2.Codec.LZ4, filters=[blosc2.Filter.BITSHUFFLE], nthreads=1
+            ),
+        )
+
+
+class VolumeFiles:
+    """Reads boxes of voxels and keeps the files used last open; memory does not grow with use.
+
+    Files are read, not mapped: mapped pages would count as memory of each worker, and a file cut
+    short would end the process instead of raising.
+    """
+
+    def __init__(self) -> None:
+        self._arrays: OrderedDict[Path, Any] = OrderedDict()
+
+    def read(
+        self, path: Path, start: Voxel | None, size: Voxel | None, outside: Any
+    ) -> npt.NDArray[Any]:
+        """A box of the array (..., X, Y, Z) in a file, shape (..., *size).
+
+        Args:
+            path: The file.
+            start: First voxel of the box, which may stick out; None for the array's first.
+            size: Voxels along each axis; None goes to the array's end.
+            outside: What fills the part that sticks out; broadcasts against the box.
+
+        Raises:
+            ScanError: The file is missing or damaged.
+        """
+        try:
+            return _box(self._open(path), start, size, outside)
+        except (RuntimeError, OSError) as error:
+            raise ScanError(
+                path,
+                found="a damaged file" if path.exists() else "no file",
+                expected="the file that prepare wrote",
+                remedy="delete what is left of it and run `selfscan prepare --resume`",
+            ) from error
+
+    def _open(self, path: Path) -> Any:
+        if path not in self._arrays:
+            if len(self._arrays) >= _OPEN_FILES:
+                self._arrays.popitem(last=False)
+            single = blosc2.DParams(nthreads=1)
+            self._arrays[path] = blosc2.open(str(path), mode="r", dparams=single)
+        self._arrays.move_to_end(path)
+        return self._arrays[path]
+
+
+def _box(array: Any, start: Voxel | None, size: Voxel | None, outside: Any) -> npt.NDArray[Any]:
+    *leading, x, y, z = array.shape
+    first = (0, 0, 0) if start is None else start
+    past = (x, y, z) if size is None else tuple(map(add, first, size))
+    inner_first = [min(max(a, 0), n) for a, n in zip(first, (x, y, z), strict=True)]
+    inner_past = [min(max(b, 0), n) for b, n in zip(past, (x, y, z), strict=True)]
+    inside = (*map(slice, (0,) * len(leading), leading), *map(slice, inner_first, inner_past))
+    if (*inner_first, *inner_past) == (*first, *past):
+        return np.asarray(array[inside])
+    box = np.empty((*leading, *map(sub, past, first)), dtype=array.dtype)
+    box[...] = outside
+    if all(map(lt, inner_first, inner_past)):
+        spans = zip(inner_first, inner_past, first, strict=True)
+        i, j, k = (slice(a - origin, b - origin) for a, b, origin in spans)
+        box[..., i, j, k] = array[inside]
+    return box

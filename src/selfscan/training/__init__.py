@@ -1,0 +1,1 @@
+"""Training: one engine, one loop, and the verbs that run on them."""

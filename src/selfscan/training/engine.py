@@ -1,0 +1,100 @@
+"""Where training runs: devices, processes and precision, on Lightning Fabric."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from lightning.fabric import Fabric
+
+Accelerator = Literal["auto", "cpu", "cuda", "mps"]
+Strategy = Literal["auto", "ddp", "ddp_find_unused_parameters_true"]
+Precision = Literal["auto", "32-true", "bf16-mixed"]
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    """Devices, processes and precision; torchrun and SLURM are recognized by their environment.
+
+    Every process holds the whole network (DDP): the networks here fit on one device, and a run can
+    then be resumed to the bit from one file. float16 is not offered for the same reason: its loss
+    scaling skips steps.
+
+    Attributes:
+        accelerator: `auto` takes a GPU where there is one.
+        devices: Devices on each node.
+        nodes: Machines that train together.
+        strategy: `auto` is DDP on several devices; `ddp_find_unused_parameters_true` is for methods
+            that leave a part of the network out of some steps.
+        precision: `auto` is `bf16-mixed` where the device multiplies bfloat16 in hardware and
+            `32-true` elsewhere. By `benchmarks/step.py`, on a CPU with AVX-512 but without
+            AVX512-BF16 or AMX, bfloat16 takes 2 to 3 times as long as float32.
+        workers: Processes that read crops ahead, on each device; 0 reads between steps.
+        threads: Threads of CPU operations; None leaves PyTorch's choice. Results to the last bit
+            hold for a fixed number only.
+    """
+
+    accelerator: Accelerator = "auto"
+    devices: int = 1
+    nodes: int = 1
+    strategy: Strategy = "auto"
+    precision: Precision = "auto"
+    workers: int = 0
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse values without a meaning."""
+        for name, allowed in (
+            ("accelerator", Accelerator),
+            ("strategy", Strategy),
+            ("precision", Precision),
+        ):
+            if getattr(self, name) not in get_args(allowed):
+                raise ValueError(
+                    f"{name} must be one of {', '.join(get_args(allowed))}, "
+                    f"got {getattr(self, name)!r}"
+                )
+        for name, least in (("devices", 1), ("nodes", 1), ("workers", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if self.threads is not None and self.threads < 1:
+            raise ValueError(f"threads must be at least 1, or None, got {self.threads}")
+
+    def fabric(self) -> Fabric:
+        """Start the processes and give this one its place among them.
+
+        The convolution algorithms of a GPU are held fixed, so that equal steps give equal bits.
+        """
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        torch.backends.cudnn.benchmark = False
+        torch.backends.cudnn.deterministic = True
+        fabric = Fabric(
+            accelerator=self.accelerator,
+            devices=self.devices,
+            num_nodes=self.nodes,
+            strategy=self.strategy,
+            precision=self._precision(),
+        )
+        fabric.launch()
+        return fabric
+
+    def _precision(self) -> Literal["32-true", "bf16-mixed"]:
+        if self.precision != "auto":
+            return self.precision
+        on_gpu = self.accelerator in ("auto", "cuda") and torch.cuda.is_available()
+        quick = (
+            torch.cuda.is_bf16_supported(including_emulation=False)
+            if on_gpu
+            else (self.accelerator in ("auto", "cpu") and _cpu_multiplies_bfloat16())
+        )
+        return "bf16-mixed" if quick else "32-true"
+
+
+def _cpu_multiplies_bfloat16() -> bool:
+    # PyTorch before 2.10 does not tell what the processor can do; float32 is safe there.
+    ask = getattr(torch.cpu, "get_capabilities", dict)
+    capabilities: Mapping[str, object] = ask()
+    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))

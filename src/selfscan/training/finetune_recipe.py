@@ -1,0 +1,76 @@
+"""How a segmentation model is trained, whatever it starts from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from selfscan.methods.method import OptimizerConfig
+from selfscan.training.start import Size
+from selfscan.transforms.augmentation import AugmentationConfig
+
+Load = Literal["all", "encoder"]
+
+
+@dataclass(frozen=True)
+class FinetuneRecipe:
+    """How a segmentation model is trained; the same for every way to start.
+
+    Attributes:
+        steps: Optimizer steps.
+        batch_size: Crops a step on each device.
+        accumulate: Batches whose gradients are averaged in one step.
+        crop_size: In voxels; None takes the checkpoint's.
+        window_hu: The window of CT; None takes the checkpoint's, or (-1000, 1000) without one.
+        optimizer: How weights move.
+        foreground_share: Share of crops centered on a voxel of a class drawn uniformly.
+        augmentation: How crops are changed.
+        load: What a checkpoint gives: `all` of the backbone, or its `encoder` with the decoder left
+            random.
+        freeze_steps: What was loaded stays as it is for so many steps.
+        backbone_rate: Factor on the learning rate of what was loaded.
+        validate_every: Steps between validations; 0 validates after the last step only.
+        checkpoint_every: Steps between checkpoints.
+        overlap: Share of a validation window that its neighbor covers too.
+    """
+
+    steps: int = 1000
+    batch_size: int = 2
+    accumulate: int = 1
+    crop_size: Size | None = None
+    window_hu: tuple[float, float] | None = None
+    optimizer: OptimizerConfig = field(
+        default_factory=lambda: OptimizerConfig(
+            algorithm="adamw",
+            learning_rate=1e-3,
+            weight_decay=1e-2,
+            schedule="cosine",
+            warmup_steps=50,
+            gradient_clip=1.0,
+        )
+    )
+    foreground_share: float = 0.5
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    load: Load = "all"
+    freeze_steps: int = 0
+    backbone_rate: float = 1.0
+    validate_every: int = 0
+    checkpoint_every: int = 500
+    overlap: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Refuse values without a meaning; sizes and rates of others are checked by their own."""
+        for name in ("steps", "batch_size", "accumulate", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("freeze_steps", "validate_every"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        if not 0 <= self.foreground_share <= 1:
+            raise ValueError(f"foreground_share must lie in [0, 1], got {self.foreground_share}")
+        if not 0 <= self.overlap < 1:
+            raise ValueError(f"overlap must lie in [0, 1), got {self.overlap}")
+        if self.backbone_rate <= 0:
+            raise ValueError(f"backbone_rate must be positive, got {self.backbone_rate}")
+        if self.load not in ("all", "encoder"):
+            raise ValueError(f"load must be all or encoder, got {self.load!r}")

@@ -1,0 +1,112 @@
+"""A backbone that is only looked at: the features of single voxels, and a head's map of a scan.
+
+The feature of a voxel is the concatenation, over all levels of the dense pyramid, of the cell that
+the voxel lies in (Goncharov et al., "vox2vec", MICCAI 2023).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor
+from torch.nn import functional
+
+from selfscan.networks.backbone import Backbone
+from selfscan.scans.store import Store
+from selfscan.training.segmentation import Size, slide
+from selfscan.training.voxel_head import VoxelHead
+from selfscan.transforms.intensity import to_unit
+
+Positions = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class FrozenBackbone:
+    """A backbone in evaluation mode, and how whole scans pass it window by window.
+
+    Attributes:
+        network: On the device of `fabric`.
+        window_hu: The window of CT channels.
+        crop_size: The size of a window, in voxels.
+        overlap: Share of a window that its neighbor covers too.
+        fabric: Device and precision.
+    """
+
+    network: Backbone
+    window_hu: tuple[float, float]
+    crop_size: Size
+    overlap: float
+    fabric: Fabric
+
+    @torch.no_grad()
+    def features(self, store: Store, i: int, positions: Positions) -> Tensor:
+        """Compute the features of voxels of a scan, each in the window it lies most central in.
+
+        Only windows that hold one of the voxels are computed.
+
+        Args:
+            store: Where the scan is.
+            i: Its number.
+            positions: The voxels, (N, 3).
+
+        Returns:
+            Shape (N, F), float32, in main memory; F adds up the channels of all levels.
+        """
+        stored = torch.from_numpy(store.read(i))[None]
+        hounsfield = torch.tensor([store[i].hounsfield])
+        units = to_unit(stored, hounsfield, window_hu=self.window_hu)
+        missing = [max(c - s, 0) for c, s in zip(self.crop_size, units.shape[2:], strict=True)]
+        units = functional.pad(units, [p for m in reversed(missing) for p in (m // 2, m - m // 2)])
+        places = positions + np.array([m // 2 for m in missing])
+        starts = self._nearest_windows(places, units.shape[2:])
+        found = torch.empty(len(places), sum(self.network.dense_pyramid.channels))
+        for start in np.unique(starts, axis=0):
+            chosen = np.flatnonzero((starts == start).all(1))
+            x, y, z = (slice(s, s + c) for s, c in zip(start, self.crop_size, strict=True))
+            with self.fabric.autocast():
+                levels = self.network(units[..., x, y, z].to(self.fabric.device)).dense
+            found[chosen] = self._look_up(levels, torch.from_numpy(places[chosen] - start))
+        return found
+
+    def logits(self, head: VoxelHead, store: Store, i: int) -> npt.NDArray[Any]:
+        """The head's logits of every voxel of a scan, (K, X, Y, Z), float32."""
+
+        def network(windows: Tensor) -> Tensor:
+            with self.fabric.autocast():
+                levels = self.network(windows).dense
+            return head.dense(levels, windows.shape[2:])
+
+        return slide(
+            network,
+            store.read(i),
+            store[i].hounsfield,
+            window_hu=self.window_hu,
+            crop_size=self.crop_size,
+            overlap=self.overlap,
+            device=self.fabric.device,
+        ).numpy()
+
+    def _look_up(self, levels: Sequence[Tensor], positions: Tensor) -> Tensor:
+        """The cells (N, F) of levels (1, C, ...) that positions (N, 3) of a window lie in."""
+        found = []
+        for level in levels:
+            cells = torch.tensor(level.shape[2:])
+            x, y, z = (positions * cells // torch.tensor(self.crop_size)).to(level.device).unbind(1)
+            found.append(level[0, :, x, y, z].T.float().cpu())
+        return torch.cat(found, dim=1)
+
+    def _nearest_windows(self, places: Positions, shape: Sequence[int]) -> Positions:
+        """Starts (N, 3) of the windows whose centers are nearest to places (N, 3)."""
+        nearest = []
+        for axis, (length, size) in enumerate(zip(shape, self.crop_size, strict=True)):
+            step = max(int(size * (1 - self.overlap)), 1)
+            starts = np.append(np.arange(0, length - size, step), length - size)
+            distance = np.abs(starts[None] + (size - 1) / 2 - places[:, axis, None])
+            nearest.append(starts[distance.argmin(1)])
+        return np.stack(nearest, axis=1)

@@ -1,0 +1,60 @@
+"""Which scans pre-training may see, and which of them it validates on; a patient is on one side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from selfscan.errors import SelfscanError
+from selfscan.scans.store import Store
+
+RESERVED = frozenset({"validation", "test"})
+
+
+def pretraining_scans(store: Store, splits: Sequence[str] | None) -> Store:
+    """The scans of the given splits; by default all that later verbs do not keep for themselves.
+
+    By default the scans marked `validation` and `test` stay unseen, and with them any other scan of
+    the same patients. Labels play no part.
+
+    Raises:
+        SelfscanError: No scan is left.
+    """
+    if splits is not None:
+        return store.select(splits=tuple(splits))
+    kept_back = {record.subject for record in store if record.split in RESERVED}
+    ids = [record.id for record in store if record.subject not in kept_back]
+    if not ids:
+        raise SelfscanError(
+            f"{store.path}: found scans of the splits validation and test only; expected others "
+            "to pre-train on; name the splits to use with --splits"
+        )
+    return store.select(ids=ids)
+
+
+def hold_out(store: Store, *, share: float, seed: int) -> tuple[Store, Store]:
+    """Divide the scans into those to train on and those to validate on, by patient.
+
+    Args:
+        store: All scans of pre-training.
+        share: Share of the patients to validate on; at least one, and not all.
+        seed: Another seed holds out other patients.
+
+    Raises:
+        SelfscanError: All scans are of one patient.
+    """
+    subjects = sorted(set(store.subjects))
+    if len(subjects) < 2:
+        raise SelfscanError(
+            f"{store.path}: found scans of one patient only; expected at least two patients, since "
+            "one is validated on; add scans, or prepare them with subject keys that tell them apart"
+        )
+    count = min(max(round(share * len(subjects)), 1), len(subjects) - 1)
+    order = np.random.default_rng(seed).permutation(len(subjects))
+    held = {subjects[i] for i in order[:count]}
+    owners = list(zip(store.ids, store.subjects, strict=True))
+    return (
+        store.select(ids=[id for id, subject in owners if subject not in held]),
+        store.select(ids=[id for id, subject in owners if subject in held]),
+    )

@@ -1,0 +1,252 @@
+"""`selfscan pretrain`: a backbone learns from unlabeled scans by one of the published methods."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from selfscan.checkpoints.checkpoint import Checkpoint, load
+from selfscan.checkpoints.loading import load_weights
+from selfscan.errors import SelfscanError
+from selfscan.methods import method_config
+from selfscan.methods.method import Method, MethodConfig, OptimizerConfig
+from selfscan.networks.backbone import BackboneConfig
+from selfscan.networks.unet3d import UNet3DConfig
+from selfscan.progress import console
+from selfscan.scans.store import Store
+from selfscan.training.crop_streams import CropStreams
+from selfscan.training.engine import EngineConfig
+from selfscan.training.held_out import hold_out, pretraining_scans
+from selfscan.training.loop import LoopConfig, fit
+from selfscan.training.optimization import ParameterGroup
+from selfscan.training.padding import padded_share
+from selfscan.training.pretext import PretextTask, PretextValidation
+from selfscan.training.run_folder import open_run_folder
+from selfscan.training.seeds import derive_seed
+from selfscan.training.start import tell_load_report
+
+
+@dataclass(frozen=True)
+class PretrainRecipe:
+    """How long, on what, and how often it is looked at.
+
+    Attributes:
+        steps: Optimizer steps. 100,000 are 42 of the published epochs of Models Genesis: just past
+            the first cut of its learning rate.
+        batch_size: Examples in a batch on each device; None takes the method's published number.
+        accumulate: Batches in a step; a step sees batch_size x accumulate x devices examples.
+        optimizer: None takes the method's published optimizer and schedule.
+        validation_share: Share of the patients that is held out for validation, at least one.
+        validation_examples: Examples in a validation, rounded up to whole batches; they and their
+            views are the same each time.
+        validate_every: Steps between validations.
+        checkpoint_every: Steps between checkpoints.
+        log_every: Steps averaged to one row of the log.
+    """
+
+    steps: int = 100_000
+    batch_size: int | None = None
+    accumulate: int = 1
+    optimizer: OptimizerConfig | None = None
+    validation_share: float = 0.1
+    validation_examples: int = 32
+    validate_every: int = 1000
+    checkpoint_every: int = 1000
+    log_every: int = 50
+
+    def __post_init__(self) -> None:
+        """Refuse values without a meaning."""
+        if self.batch_size is not None and self.batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, or None, got {self.batch_size}")
+        if not 0 < self.validation_share < 1:
+            raise ValueError(
+                f"validation_share must lie between 0 and 1, got {self.validation_share}"
+            )
+        if self.validation_examples < 1:
+            raise ValueError(
+                f"validation_examples must be at least 1, got {self.validation_examples}"
+            )
+        self.loop()
+
+    def loop(self) -> LoopConfig:
+        """The part that the loop needs."""
+        return LoopConfig(
+            steps=self.steps,
+            accumulate=self.accumulate,
+            validate_every=self.validate_every,
+            checkpoint_every=self.checkpoint_every,
+            log_every=self.log_every,
+        )
+
+
+_RECIPE, _ENGINE = PretrainRecipe(), EngineConfig()
+
+
+def pretrain(
+    store: Path | str,
+    out: Path | str,
+    *,
+    method: MethodConfig | str = "models-genesis",
+    backbone: BackboneConfig | None = None,
+    recipe: PretrainRecipe = _RECIPE,
+    engine: EngineConfig = _ENGINE,
+    seed: int = 0,
+    splits: Sequence[str] | None = None,
+    init: Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> Path:
+    """Pre-train a backbone on the scans of a store; labels are never read.
+
+    Args:
+        store: A folder that `prepare` wrote.
+        out: The run folder: `best.safetensors`, `last.safetensors`, `config.yaml`, `metrics.csv`,
+            `examples.npz` (what the method shows of the first held-out examples), `log.txt`,
+            `tensorboard/` and `state.ckpt`, from which the run is resumed.
+        method: A published method, by its configuration or by its name.
+        backbone: The network; by default that of `init`, or the published one.
+        recipe: How long, on what, and how often it is looked at.
+        engine: Devices, processes and precision.
+        seed: Of everything that is drawn: weights, held-out patients, crops, views.
+        splits: Splits to pre-train on; by default all scans but those of patients in the splits
+            `validation` and `test`.
+        init: A checkpoint to go on from; heads are kept where they fit, and `load_report.json`
+            says what was loaded.
+        resume: Go on with the unfinished run in `out`; it ends in the same weights, to the bit, as
+            a run that was never stopped.
+        overwrite: Delete what `out` holds.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        SelfscanError: The store, the folder or the checkpoint cannot be used.
+        Interrupted: SIGINT or SIGTERM came; the state is saved.
+    """
+    out, source = Path(out), Store(store)
+    chosen = method_config(method) if isinstance(method, str) else method
+    begun = load(init) if init is not None else None
+    if begun is not None:
+        begun.contract.require(source.contract)
+    network = backbone or (begun.backbone if begun is not None else UNet3DConfig())
+    scans, held = hold_out(
+        pretraining_scans(source, splits),
+        share=recipe.validation_share,
+        seed=derive_seed(seed, "validation patients"),
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(seed, "weights"))
+        model = chosen.build(network.build(source.channels))
+    report = (
+        None
+        if begun is None
+        else load_weights(model, begun.weights, part="backbone", keep_heads=True)
+    )
+
+    fabric = engine.fabric()
+    open_run_folder(
+        out,
+        {
+            "store": source.path,
+            "out": out,
+            "method": chosen,
+            "backbone": network,
+            "recipe": recipe,
+            "engine": engine,
+            "seed": seed,
+            "splits": splits,
+            "init": init,
+        },
+        fabric=fabric,
+        resume=resume,
+        overwrite=overwrite,
+    )
+    _require_same_scans(out, scans)
+    if fabric.is_global_zero:
+        _warn_of_padding(scans, model, seed=seed)
+        if report is not None:
+            tell_load_report(report, out)
+
+    streams = CropStreams(
+        scans,
+        held,
+        model.crops,
+        batch_size=recipe.batch_size or chosen.batch_size,
+        steps=recipe.steps,
+        accumulate=recipe.accumulate,
+        seed=seed,
+        workers=engine.workers,
+        fabric=fabric,
+    )
+
+    def export(step: int) -> Checkpoint:
+        return Checkpoint(
+            weights=model.state_dict(),
+            backbone=network,
+            in_channels=source.channels,
+            task="pretraining",
+            contract=source.contract,
+            window_hu=chosen.window_hu,
+            crop_size=chosen.input_size,
+            method=chosen,
+            store_digest=scans.digest(),
+            scans=len(scans),
+            steps=step + (begun.steps if begun is not None else 0),
+            license_note=chosen.license_note,
+        )
+
+    ended = fit(
+        PretextTask(model, seed=derive_seed(seed, "views")),
+        streams.training,
+        parameters=[ParameterGroup(tuple(model.parameters()))],
+        optimizer=recipe.optimizer or chosen.optimizer,
+        config=recipe.loop(),
+        fabric=fabric,
+        folder=out,
+        validate=PretextValidation(
+            model,
+            streams.validation(recipe.validation_examples),
+            seed=derive_seed(seed, "validation views"),
+            picture=out / "examples.npz" if fabric.is_global_zero else None,
+        ),
+        select="loss",
+        maximize=False,
+        export=export,
+        seed=seed,
+        resume=resume,
+        title="pretrain",
+        alarms=model.alarms,
+    )
+    if fabric.is_global_zero:
+        console.print(
+            f"{out}: {ended.steps} steps on {len(scans)} scans; best validation loss "
+            f"{ended.best_value:.4g} after step {ended.best_step}",
+            soft_wrap=True,
+            highlight=False,
+        )
+    return out
+
+
+def _require_same_scans(out: Path, scans: Store) -> None:
+    if not (out / "last.safetensors").exists():
+        return
+    before = load(out / "last.safetensors")
+    if before.store_digest != scans.digest():
+        raise SelfscanError(
+            f"{out}: found a run on {before.scans} other scans; expected the {len(scans)} scans of "
+            f"{scans.path} to --resume it; start a new run with --init {out}"
+        )
+
+
+def _warn_of_padding(scans: Store, model: Method, *, seed: int) -> None:
+    share = padded_share(scans, model.crops, seed=derive_seed(seed, "padding"))
+    if share > 0.5:
+        console.print(
+            f"warning: {share:.0%} of a crop lies outside its scan on average; choose a smaller "
+            "crop size, or prepare the scans at a finer spacing",
+            style="yellow",
+            soft_wrap=True,
+        )

@@ -1,0 +1,181 @@
+"""A backbone with a segmentation head, and how it labels a whole volume window by window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from lightning.fabric import Fabric
+from monai.inferers import sliding_window_inference
+from torch import Tensor, nn
+
+from selfscan.checkpoints.checkpoint import Checkpoint, load, resolve
+from selfscan.checkpoints.loading import load_weights
+from selfscan.errors import SelfscanError
+from selfscan.networks.backbone import Backbone
+from selfscan.networks.heads import SegmentationHead
+from selfscan.training.engine import EngineConfig
+from selfscan.transforms.intensity import to_unit
+
+Size = tuple[int, int, int]
+
+
+class Segmenter(nn.Module):
+    """Labels each voxel by a head on the finest level of the backbone's decoder.
+
+    Args:
+        backbone: Its decoder must reach full resolution.
+        label_names: Names of the label values 0, 1, ..., K - 1; 0 is the background.
+        window_hu: CT is clipped to this range of Hounsfield units and scaled to [0, 1].
+
+    Raises:
+        ValueError: The backbone has no decoder level of stride 1, or label values have gaps.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        *,
+        label_names: Mapping[int, str],
+        window_hu: tuple[float, float],
+    ) -> None:
+        super().__init__()
+        pyramid = backbone.decoder_pyramid
+        if not len(pyramid) or pyramid.strides[0] != (1, 1, 1):
+            found = f"stride {pyramid.strides[0]}" if len(pyramid) else "no decoder"
+            raise ValueError(
+                "segmentation needs a backbone whose decoder's finest level has stride (1, 1, 1), "
+                f"got {type(backbone).__name__} with {found}"
+            )
+        if sorted(label_names) != list(range(len(label_names))):
+            raise ValueError(
+                f"label values must be 0, 1, 2, ... without gaps, got {sorted(label_names)}"
+            )
+        self.backbone = backbone
+        self.head = SegmentationHead(pyramid.channels[0], classes=len(label_names))
+        self.label_names = dict(label_names)
+        self.window_hu = window_hu
+
+    def forward(self, volumes: Tensor) -> Tensor:
+        """Give logits (B, K, X, Y, Z) of volumes (B, C, X, Y, Z) in [0, 1]."""
+        logits: Tensor = self.head(self.backbone(volumes).decoder[0])
+        return logits
+
+
+@torch.no_grad()
+def slide(
+    network: Callable[[Tensor], Tensor],
+    volume: npt.NDArray[np.int16],
+    hounsfield: Sequence[bool],
+    *,
+    window_hu: tuple[float, float],
+    crop_size: Size,
+    overlap: float = 0.5,
+    device: torch.device | str = "cpu",
+) -> Tensor:
+    """Apply a dense network to a whole volume, overlapping windows averaged by Gaussian weights.
+
+    One window at a time passes the network, so that normalization by batch statistics treats it
+    like normalization by instance, and a prediction does not depend on its batch mates.
+
+    Args:
+        network: From volumes (1, C, *crop_size) in [0, 1] to maps (1, K, *crop_size).
+        volume: As stored, (C, X, Y, Z); where smaller than a window it is padded.
+        hounsfield: Which channels are CT, C of them.
+        window_hu: The window of the CT channels.
+        crop_size: The size of a window, in voxels.
+        overlap: Share of a window that its neighbor covers too, at least 0 and below 1.
+        device: Where the network is; the maps are gathered in main memory.
+
+    Returns:
+        The averaged maps, (K, X, Y, Z), float32, in main memory.
+    """
+    if not 0 <= overlap < 1:
+        raise ValueError(f"overlap must lie in [0, 1), got {overlap}")
+    whole = torch.from_numpy(np.ascontiguousarray(volume))[None]
+    units = to_unit(whole, torch.tensor([list(hounsfield)]), window_hu=window_hu)
+    maps = sliding_window_inference(
+        units,
+        roi_size=crop_size,
+        sw_batch_size=1,
+        predictor=lambda windows: network(windows).float(),
+        overlap=overlap,
+        mode="gaussian",
+        sw_device=device,
+        device="cpu",
+    )
+    return cast(Tensor, maps)[0]
+
+
+def segment_volume(
+    segmenter: Segmenter,
+    volume: npt.NDArray[np.int16],
+    hounsfield: Sequence[bool],
+    *,
+    crop_size: Size,
+    overlap: float = 0.5,
+    device: torch.device | str = "cpu",
+) -> npt.NDArray[np.float32]:
+    """Label a whole stored volume.
+
+    Args:
+        segmenter: In evaluation mode, on `device`.
+        volume: As stored, (C, X, Y, Z).
+        hounsfield: Which channels are CT.
+        crop_size: The size of a window, in voxels.
+        overlap: Share of a window that its neighbor covers too.
+        device: Where the segmenter is.
+
+    Returns:
+        The probability of each class, (K, X, Y, Z).
+    """
+    logits = slide(
+        segmenter,
+        volume,
+        hounsfield,
+        window_hu=segmenter.window_hu,
+        crop_size=crop_size,
+        overlap=overlap,
+        device=device,
+    )
+    probabilities: npt.NDArray[Any] = torch.softmax(logits, dim=0).numpy()
+    return probabilities
+
+
+def load_segmenter(path: Path) -> tuple[Segmenter, Checkpoint]:
+    """Rebuild a fine-tuned model from its run folder or checkpoint file, in evaluation mode.
+
+    Raises:
+        SelfscanError: The checkpoint is of another task, or its weights do not fit.
+    """
+    checkpoint = load(resolve(path))
+    if checkpoint.task != "segmentation":
+        raise SelfscanError(
+            f"{path}: found a checkpoint of {checkpoint.task}; expected one of segmentation; "
+            "fine-tune it first (selfscan finetune)"
+        )
+    segmenter = Segmenter(
+        checkpoint.backbone.build(checkpoint.in_channels),
+        label_names=checkpoint.label_names,
+        window_hu=checkpoint.window_hu,
+    )
+    load_weights(segmenter, checkpoint.weights, minimum_share=1.0)
+    return segmenter.eval(), checkpoint
+
+
+def inference_fabric(engine: EngineConfig) -> Fabric:
+    """The device and precision to compute with, in one process.
+
+    Raises:
+        ValueError: More than one device is asked for.
+    """
+    if engine.devices * engine.nodes > 1:
+        raise ValueError(
+            "this runs on one device: devices and nodes must be 1, "
+            f"got {engine.devices} and {engine.nodes}"
+        )
+    return engine.fabric()

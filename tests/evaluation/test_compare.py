@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from small_store import write_run, write_small_store
+
+from selfscan.errors import SelfscanError
+from selfscan.evaluation import cells
+from selfscan.evaluation.compare import compare
+from selfscan.metrics import case_metrics, mean_dice
+from selfscan.scans.store import Store
+from selfscan.training.engine import EngineConfig
+from selfscan.training.finetune import FinetuneRecipe, finetune
+from selfscan.training.segmentation import load_segmenter, segment_volume
+
+ENGINE = EngineConfig(accelerator="cpu", precision="32-true", threads=1)
+RECIPE = FinetuneRecipe(steps=3, batch_size=1, validate_every=1, overlap=0.0)
+ARGUMENTS: dict[str, Any] = {
+    "labels": [2, 4],
+    "seeds": [0, 1],
+    "recipe": RECIPE,
+    "learning_rates": [1e-3, 1e-2],
+    "engine": ENGINE,
+}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    write_small_store(folder / "store")
+    write_run(folder / "genesis")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def compared(data: Path) -> Path:
+    report = compare(
+        data / "store",
+        data / "comparison",
+        checkpoints=[data / "genesis"],
+        **ARGUMENTS,
+    )
+    assert report == data / "comparison" / "report.html"
+    return report.parent
+
+
+@pytest.mark.slow
+def test_each_arm_is_scored_on_each_case_at_each_seed(compared: Path) -> None:
+    cases = pd.read_parquet(compared / "cases.parquet")
+    assert len(cases) == 2 * 2 * 2 * 4
+    assert set(cases["arm"]) == {"scratch", "genesis"}
+    assert set(cases["case"]) == {"scan-6", "scan-7", "scan-8", "scan-9"}
+    assert not cases.duplicated(["arm", "labels", "seed", "case", "class"]).any()
+    summary = pd.read_csv(compared / "summary.csv")
+    assert summary["difference"].notna().sum() == 2
+
+
+@pytest.mark.slow
+def test_scores_are_those_of_the_saved_model(compared: Path, data: Path) -> None:
+    folder = next(compared.glob("cells/genesis/labels-4/seed-1/*"))
+    segmenter, checkpoint = load_segmenter(folder)
+    store = Store(data / "store")
+    i = store.find("scan-7")
+    probabilities = segment_volume(
+        segmenter, store.read(i), (True,), crop_size=checkpoint.crop_size, overlap=0.0
+    )
+    found = case_metrics(
+        np.argmax(probabilities, axis=0),
+        store.read_labels(i),
+        classes=store.label_names,
+        spacing=(2.0, 2.0, 2.0),
+    )
+    cases = pd.read_parquet(folder / "cases.parquet").set_index("case")
+    assert cases.loc["scan-7", "dice"] == pytest.approx(mean_dice(found))
+
+
+@pytest.mark.slow
+def test_the_learning_rate_of_an_arm_is_its_best_in_validation(compared: Path) -> None:
+    outcome = json.loads((compared / "outcome.json").read_text())
+    assert len(outcome["trials"]) == 4
+    for arm in outcome["arms"]:
+        tried = [t for t in outcome["trials"] if t["arm"] == arm["name"]]
+        best = max(tried, key=lambda trial: trial["dice"])
+        assert arm["learning_rate"] == best["learning_rate"]
+    assert "chosen for each arm" in (compared / "report.html").read_text()
+
+
+@pytest.mark.slow
+def test_arms_differ_in_the_first_weights_alone(compared: Path) -> None:
+    pages = [
+        (next(compared.glob(f"cells/{arm}/labels-2/seed-0/*")) / "config.yaml").read_text()
+        for arm in ("scratch", "genesis")
+    ]
+    different = [
+        ours.strip().partition(":")[0]
+        for ours, theirs in zip(*(page.splitlines() for page in pages), strict=False)
+        if ours != theirs
+    ]
+    assert "cases" not in different
+    assert {"checkpoint", "out"} <= set(different)
+
+
+@pytest.mark.slow
+def test_what_the_report_needs_is_kept_with_it(compared: Path) -> None:
+    assert {path.stem for path in (compared / "pictures").iterdir()} == {"best", "median", "worst"}
+    assert (compared / "arms" / "genesis" / "examples.npz").exists()
+    assert not list(compared.glob("cells/**/state.ckpt"))
+    page = (compared / "report.html").read_text()
+    for text in ("mind the patent", "123 steps on 7 scans", "ball", "Read with care"):
+        assert text in page
+
+
+@pytest.mark.slow
+def test_what_is_done_is_not_computed_again(
+    compared: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = pd.read_parquet(compared / "cases.parquet")
+    lost = next(compared.glob("cells/scratch/labels-2/seed-1/*/cases.parquet"))
+    lost.unlink()
+    (lost.parent / "tuned.json").unlink()
+    tuned: list[Path] = []
+
+    def note(store: Path, out: Path, **options: Any) -> Path:
+        tuned.append(out)
+        return finetune(store, out, **options)
+
+    monkeypatch.setattr(cells, "finetune", note)
+    again = ARGUMENTS | {"checkpoints": [data / "genesis"]}
+    with pytest.raises(SelfscanError, match="not empty"):
+        compare(data / "store", compared, **again)
+    compare(data / "store", compared, resume=True, **again)
+    assert tuned == [lost.parent]
+    pd.testing.assert_frame_equal(before, pd.read_parquet(compared / "cases.parquet"))
+
+
+@pytest.mark.slow
+def test_worker_processes_give_the_same_scores(data: Path, tmp_path: Path) -> None:
+    found = []
+    for workers in (1, 2):
+        out = tmp_path / str(workers)
+        compare(
+            data / "store",
+            out,
+            labels=[2],
+            checkpoints=[data / "genesis"],
+            seeds=[3],
+            recipe=RECIPE,
+            engine=ENGINE,
+            workers=workers,
+        )
+        found.append(pd.read_parquet(out / "cases.parquet"))
+    pd.testing.assert_frame_equal(*found)
+
+
+def test_workers_out_of_range(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="workers must be at least 1"):
+        compare(tmp_path, tmp_path / "out", labels=[1], workers=0)

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from planted import planted_scores, write_finished
+
+from selfscan.evaluation.evidence import gather
+from selfscan.evaluation.report import render, write_report
+
+
+class Page(HTMLParser):
+    """Collects what a browser would fetch or read out, and checks that tags are balanced."""
+
+    void = ("meta", "img", "br", "link")
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.images: list[dict[str, str | None]] = []
+        self.fetched: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        if tag == "img":
+            self.images.append(values)
+        self.fetched += [str(values[name]) for name in ("src", "href") if name in values]
+        if tag not in self.void:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_finished(tmp_path_factory.mktemp("finished"), planted_scores(lift=0.04))
+
+
+@pytest.fixture(scope="module")
+def page(finished: Path) -> str:
+    return write_report(finished).read_text(encoding="utf-8")
+
+
+def test_the_page_is_whole_and_fetches_nothing(page: str) -> None:
+    parsed = Page(page)
+    assert parsed.open == []
+    assert all(address.startswith("data:image/png;base64,") for address in parsed.fetched)
+    assert "http" not in re.sub(r"base64,[^\"]*", "", page)
+    assert len(page) < 3e6
+
+
+def test_each_figure_says_what_it_shows(page: str) -> None:
+    images = Page(page).images
+    # Labels, paired cases, examples, pre-training, fine-tuning, three overlays.
+    assert len(images) == 8
+    assert all(len(str(image["alt"])) > 30 for image in images)
+
+
+def test_the_verdict_comes_first_and_quotes_the_interval(page: str) -> None:
+    assert page.index("Pre-training helped.") < page.index("The result")
+    assert re.search(r"95% interval \+0\.0\d\d to \+0\.0\d\d", page)
+    assert "25 test cases, 3 runs each" in page
+
+
+def test_the_tables_hold_each_arm_and_structure(page: str) -> None:
+    for text in ("anterior", "posterior", "NSD at 2 mm", "0 of 75", "Read with care"):
+        assert text in page
+
+
+def test_how_it_was_done_can_be_repeated(page: str) -> None:
+    for text in (
+        "UNet3D (width 16", "seeds 0, 1, 2", "the smaller subsets are the first 4, 8",
+        "300 steps of 2 crops of 40 × 56 × 40 voxels", "chosen for each arm by the Dice",
+        "looked at every 50 steps", "0123456789abcdef", "axes RAS+, 1 × 1 × 1.2 mm",
+        "selfscan compare store comparison", "torch 2.13.0", "2 January 2026",
+    ):  # fmt: skip
+        assert text in page
+
+
+def test_foreign_text_is_escaped(page: str) -> None:
+    assert "&lt;ask&gt; before commercial use" in page
+
+
+def test_what_pretraining_did_not_leave_is_left_out(finished: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(finished, tmp_path / "sparse")
+    shutil.rmtree(folder / "arms")
+    shutil.rmtree(folder / "pictures")
+    for metrics in folder.glob("cells/**/metrics.csv"):
+        metrics.unlink()
+    sparse = render(gather(folder))
+    assert "What pre-training did" not in sparse
+    assert "Best, median and worst case" not in sparse
+    assert len(Page(sparse).images) == 2
+
+
+def test_without_a_baseline_there_is_no_verdict(tmp_path: Path) -> None:
+    cases = planted_scores(lift=0.0, arms=("models-genesis",), labels=(4,), cases=5)
+    text = render(gather(write_finished(tmp_path / "alone", cases)))
+    assert "cannot say whether pre-training helped" in text
+    assert "Difference to" not in text
+    assert Page(text).open == []
+
+
+def test_several_arms_have_a_verdict_each(tmp_path: Path) -> None:
+    cases = planted_scores(lift=0.04, arms=("scratch", "one", "two"), labels=(4, 8), cases=20)
+    text = render(gather(write_finished(tmp_path / "several", cases)))
+    assert "one: Pre-training helped." in text
+    assert "two: Pre-training helped." in text

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from planted import planted_scores
+
+from selfscan.evaluation.statistics import (
+    Grid,
+    bootstrap,
+    case_scores,
+    effect,
+    grid,
+    summarize,
+)
+
+
+def scores_of(values: dict[tuple[str, int, str, str], float]) -> pd.DataFrame:
+    """Rows of `case_scores` from (arm, seed, subject, case) to the score, at 4 labels."""
+    return pd.DataFrame(
+        [
+            {
+                "arm": arm,
+                "labels": 4,
+                "seed": seed,
+                "subject": subject,
+                "case": case,
+                "score": score,
+            }
+            for (arm, seed, subject, case), score in values.items()
+        ]
+    )
+
+
+def test_a_case_scores_the_mean_of_its_classes() -> None:
+    rows = planted_scores(lift=0.0, cases=2, seeds=(0,), labels=(4,))
+    scores = case_scores(rows)
+    one = rows[(rows["arm"] == "scratch") & (rows["case"] == "case_000")]
+    assert len(scores) == 4
+    assert scores["score"].iloc[0] == pytest.approx(one["dice"].mean())
+
+
+def test_a_class_without_a_score_is_left_out_of_its_case() -> None:
+    rows = planted_scores(lift=0.0, cases=2, seeds=(0,), labels=(4,))
+    rows.loc[0, "dice"] = math.nan
+    assert case_scores(rows)["score"].iloc[0] == pytest.approx(rows.loc[1, "dice"])
+
+
+def test_a_case_without_any_score_in_one_run_is_left_out_of_all() -> None:
+    rows = planted_scores(lift=0.0, cases=3, seeds=(0, 1), labels=(4,))
+    run = (rows["arm"] == "scratch") & (rows["seed"] == 1) & (rows["case"] == "case_001")
+    rows.loc[run, "dice"] = math.nan
+    assert set(case_scores(rows)["case"]) == {"case_000", "case_002"}
+
+
+def test_the_mean_is_over_cases_though_patients_are_resampled() -> None:
+    scores = scores_of({("a", 0, "p", "1"): 0.2, ("a", 0, "p", "2"): 0.4, ("a", 0, "q", "3"): 0.9})
+    found = bootstrap(grid(scores, "a", (4,)))
+    assert found.value == pytest.approx(0.5)
+    # Patients come whole: a resample is all p, all q, or both. The root of 2 widens it to
+    # 0.5 - 1.41 * 0.2 and 0.5 + 1.41 * 0.4.
+    assert found.low == pytest.approx(0.5 - 0.2 * math.sqrt(2))
+    assert found.high == pytest.approx(0.5 + 0.4 * math.sqrt(2))
+
+
+def test_a_missing_run_is_an_error() -> None:
+    scores = scores_of({("a", 0, "p", "1"): 0.2, ("a", 1, "q", "2"): 0.4})
+    with pytest.raises(ValueError, match="incomplete"):
+        grid(scores, "a", (4,))
+
+
+def test_one_patient_has_no_interval() -> None:
+    found = bootstrap(Grid(np.full((1, 3, 1), 0.5), np.ones(1)))
+    assert found.value == 0.5
+    assert math.isnan(found.low)
+
+
+def test_the_interval_shrinks_as_cases_come() -> None:
+    random = np.random.default_rng(0)
+    few, many = random.normal(0.7, 0.1, (1, 3, 10)), random.normal(0.7, 0.1, (1, 3, 1000))
+    narrow, wide = bootstrap(Grid(many, np.ones(1000))), bootstrap(Grid(few, np.ones(10)))
+    assert narrow.high - narrow.low < 0.3 * (wide.high - wide.low)
+
+
+def test_the_interval_of_many_cases_agrees_with_the_normal_one() -> None:
+    values = np.random.default_rng(1).normal(0.7, 0.1, (1, 1, 400))
+    found = bootstrap(Grid(values, np.ones(400)))
+    half = 1.96 * values.std(ddof=1) / 20
+    assert found.low == pytest.approx(found.value - half, abs=0.002)
+    assert found.high == pytest.approx(found.value + half, abs=0.002)
+
+
+def test_runs_that_differ_widen_the_interval() -> None:
+    values = np.random.default_rng(0).normal(0.7, 0.02, (1, 3, 50))
+    unlucky = values + np.array([-0.05, 0.0, 0.05])[None, :, None]
+    narrow, wide = (bootstrap(Grid(scores, np.ones(50))) for scores in (values, unlucky))
+    assert wide.high - wide.low > 3 * (narrow.high - narrow.low)
+
+
+def test_a_planted_lift_is_found_with_its_size() -> None:
+    scores = case_scores(planted_scores(lift=0.03))
+    found = effect(scores, "models-genesis", baseline="scratch", labels=(4, 8, 12))
+    assert found.difference.value == pytest.approx(0.03, abs=0.01)
+    assert found.difference.low > 0
+    assert found.p_value < 0.01
+    assert (found.cases, found.subjects, found.seeds) == (25, 25, 3)
+
+
+def test_the_exact_p_value_of_four_patients_who_agree() -> None:
+    scores = case_scores(planted_scores(lift=0.2, cases=4))
+    found = effect(scores, "models-genesis", baseline="scratch", labels=(4, 8, 12))
+    assert found.p_value == pytest.approx(2 / 2**4)
+    assert found.smallest_p == pytest.approx(found.p_value)
+
+
+def test_equal_seeds_give_equal_intervals() -> None:
+    sample = Grid(np.random.default_rng(0).normal(size=(2, 3, 9)), np.ones(9))
+    assert bootstrap(sample) == bootstrap(sample)
+    assert bootstrap(sample) != bootstrap(sample, seed=1)
+
+
+def test_the_summary_has_a_row_an_arm_and_number_of_labels() -> None:
+    table = summarize(planted_scores(lift=0.02), baseline="scratch")
+    assert len(table) == 6
+    assert table["difference"].isna().sum() == 3
+    paired = table.set_index(["arm", "labels"])
+    change = paired.loc[("models-genesis", 4), "dice"] - paired.loc[("scratch", 4), "dice"]
+    assert paired.loc[("models-genesis", 4), "difference"] == pytest.approx(change)
+
+
+@pytest.mark.slow
+def test_false_positives_are_few_where_runs_hardly_differ() -> None:
+    random = np.random.default_rng(0)
+    wrong = 0
+    for _ in range(300):
+        change = random.normal(0, 0.04, (1, 1, 25)) + random.normal(0, 0.04, (1, 3, 25))
+        change += random.normal(0, 0.005, (1, 3, 1))
+        wrong += bootstrap(Grid(change, np.ones(25))).excludes_zero
+    assert wrong <= 0.07 * 300

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+from planted import planted_scores
+
+from selfscan.evaluation.statistics import Effect, Estimate
+from selfscan.evaluation.verdict import Answer, cautions, judge, p_text, verdicts
+
+
+def an_effect(low: float, high: float, *, p: float = 0.01, seeds: int = 3) -> Effect:
+    return Effect(
+        arm="models-genesis",
+        labels=(4, 8),
+        difference=Estimate((low + high) / 2, low, high),
+        p_value=p,
+        smallest_p=1e-4,
+        cases=25,
+        subjects=25,
+        seeds=seeds,
+    )
+
+
+@pytest.mark.parametrize(
+    ("lift", "answer"), [(0.04, "helps"), (-0.04, "hurts"), (0.0, "no evidence")]
+)
+def test_planted_truth_gets_the_right_verdict(lift: float, answer: Answer) -> None:
+    (found,) = verdicts(planted_scores(lift=lift), baseline="scratch")
+    assert found.answer == answer
+
+
+def test_the_sentence_quotes_the_interval_and_the_size_of_the_experiment() -> None:
+    found = judge(an_effect(0.01, 0.03), baseline="scratch")
+    assert found.headline == "Pre-training helped."
+    assert found.sentence == (
+        "Averaged over 4 and 8 labelled cases, models-genesis scores 0.020 Dice above scratch "
+        "(95% interval +0.010 to +0.030, permutation test p = 0.010; 25 test cases, 3 runs each)."
+    )
+
+
+def test_interval_and_test_must_agree() -> None:
+    assert judge(an_effect(0.01, 0.03, p=0.2), baseline="scratch").answer == "no evidence"
+
+
+def test_one_run_decides_nothing() -> None:
+    found = judge(an_effect(0.1, 0.3, seeds=1), baseline="scratch")
+    assert found.answer == "undecided"
+    assert "1 run each" in found.sentence
+
+
+def test_one_patient_decides_nothing() -> None:
+    (found,) = verdicts(planted_scores(lift=0.2, cases=1), baseline="scratch")
+    assert found.answer == "undecided"
+    assert found.sentence.endswith("in one patient.")
+
+
+def test_few_patients_and_runs_are_said() -> None:
+    notes = " ".join(cautions(planted_scores(lift=0.0, cases=6, seeds=(0, 1))))
+    assert "Few test patients (6)" in notes
+    assert "p = 0.031" in notes
+    assert "Few runs an arm (2)" in notes
+
+
+def test_a_single_run_and_several_arms_are_said() -> None:
+    arms = ("scratch", "one", "two")
+    notes = " ".join(cautions(planted_scores(lift=0.0, arms=arms, seeds=(0,))))
+    assert "One run an arm" in notes
+    assert "not corrected" in notes
+
+
+def test_classes_without_a_score_are_said() -> None:
+    rows = planted_scores(lift=0.0)
+    rows.loc[rows["case"] == "case_003", "dice"] = math.nan
+    assert any("case_003" in note for note in cautions(rows))
+    rows = planted_scores(lift=0.0)
+    rows.loc[(rows["case"] == "case_003") & (rows["label"] == 1), "dice"] = math.nan
+    assert any("In 1 test case some class" in note for note in cautions(rows))
+
+
+def test_p_values_in_print() -> None:
+    assert p_text(0.0001) == "< 0.001"
+    assert p_text(0.0312) == "= 0.031"
+    assert p_text(math.nan) == "not defined"

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import permutations
+from pathlib import Path
+
+import pytest
+
+from selfscan.scans.contract import PreprocessingContract
+from selfscan.scans.index import settle
+from selfscan.scans.notes import Note, Settings, note_path
+from selfscan.scans.record import ScanRecord
+from selfscan.scans.sources import Source
+
+SETTINGS = Settings(PreprocessingContract(), "nearest", (), None, "salt")
+
+
+def record(name: str, *, content: str = "", channels: int = 1) -> ScanRecord:
+    return ScanRecord(
+        id=name,
+        subject=name,
+        modality=("ct",) * channels,
+        shape=(2, 2, 2),
+        spacing=(1.0, 1.0, 1.0),
+        affine=((1.0, 0.0, 0.0, 0.0),) * 4,
+        intensity_slope=(1.0,) * channels,
+        intensity_intercept=(0.0,) * channels,
+        foreground_fraction=1.0,
+        foreground_box=((0, 0, 0), (2, 2, 2)),
+        source_digest=content or name,
+        volume_digest=content or name,
+    )
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+def source(name: str, split: str | None = None) -> Source:
+    return Source(name, (Path(f"/in/{name}.nii.gz"),), split=split)
+
+
+def test_the_order_of_notes_changes_nothing(out: Path) -> None:
+    records = [record("a"), record("b", content="same"), record("c", content="same")]
+    records.append(record("d", channels=2))
+    sources = [source(item.id, split=f"split-{item.id}") for item in records]
+    notes = [
+        (note_path(out, SETTINGS, origin), Note("stamp", (item,)))
+        for origin, item in zip(sources, records, strict=True)
+    ]
+    for order in permutations(notes):
+        kept, left_out = settle(dict(order), sources, out, SETTINGS)
+        assert [(item.id, item.split) for item in kept] == [("a", "split-a"), ("b", "split-b")]
+        assert [item.path.name for item in left_out] == ["c.nii.gz", "d.nii.gz"]
+        assert left_out[0].reason == "same content as b"
+        assert left_out[1].reason.startswith("found 2 channels; expected 1")
+
+
+def test_scans_of_earlier_runs_stay_unless_their_name_is_taken(out: Path) -> None:
+    now, before, moved = source("a", split="new"), source("b"), Source("a", (Path("/old/a.nii"),))
+    notes = {
+        note_path(out, SETTINGS, now): Note("stamp", (record("a", content="new"),)),
+        note_path(out, SETTINGS, before): Note("stamp", (replace(record("b"), split="old"),)),
+        note_path(out, SETTINGS, moved): Note("stamp", (record("a", content="old"),)),
+    }
+    for path, note in notes.items():
+        note.write(path)
+    kept, left_out = settle(notes, [now], out, SETTINGS)
+    assert [(item.source_digest, item.split) for item in kept] == [("new", "new"), ("b", "old")]
+    assert left_out == []
+    assert not note_path(out, SETTINGS, moved).exists()
+    assert Note.read(note_path(out, SETTINGS, before)).records[0].split == "old"
+
+
+def test_no_notes_give_no_scans(out: Path) -> None:
+    assert settle({}, [source("a")], out, SETTINGS) == ([], [])

@@ -1,0 +1,47 @@
+"""The engine: arguments refused, precision chosen for the device."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from selfscan.training import engine
+from selfscan.training.engine import EngineConfig
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"accelerator": "abacus"}, "accelerator must be one of auto, cpu, cuda, mps"),
+        ({"strategy": "fsdp"}, "strategy must be one of auto, ddp"),
+        ({"precision": "16-mixed"}, "got '16-mixed'"),
+        ({"devices": 0}, "devices must be at least 1, got 0"),
+        ({"workers": -1}, "workers must be at least 0, got -1"),
+        ({"threads": 0}, "threads must be at least 1, or None"),
+    ],
+)
+def test_values_without_a_meaning_are_refused(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        EngineConfig(**arguments)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "dtype"),
+    [({"avx512_f": True}, torch.float32), ({"amx_bf16": True}, torch.bfloat16)],
+)
+def test_a_cpu_uses_bfloat16_where_it_multiplies_it_in_hardware(
+    monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], dtype: torch.dtype
+) -> None:
+    monkeypatch.setattr(engine.torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    fabric = EngineConfig(accelerator="cpu").fabric()
+    with fabric.autocast():
+        product = torch.ones(2, 2) @ torch.ones(2, 2)
+    assert product.dtype == dtype
+
+
+def test_a_given_precision_and_number_of_threads_are_used() -> None:
+    fabric = EngineConfig(accelerator="cpu", precision="bf16-mixed", threads=2).fabric()
+    with fabric.autocast():
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
+    assert torch.get_num_threads() == 2
+    assert (fabric.world_size, fabric.global_rank) == (1, 0)

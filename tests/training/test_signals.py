@@ -1,0 +1,68 @@
+"""Signals: the first is a request, the second acts as always."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+
+import pytest
+
+from selfscan.training.signals import Interrupted, stop_requests
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_is_a_request_and_restores_what_was_there(number: int) -> None:
+    before = signal.getsignal(number)
+    with stop_requests() as request:
+        assert request.number == 0
+        os.kill(os.getpid(), number)
+        assert request.number == number
+        assert signal.getsignal(number) is before
+    assert signal.getsignal(number) is before
+
+
+def test_handlers_are_restored_without_a_signal_too() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with stop_requests():
+        assert signal.getsignal(signal.SIGTERM) is not before
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_another_thread_leaves_signals_alone() -> None:
+    before, seen = signal.getsignal(signal.SIGINT), []
+
+    def work() -> None:
+        with stop_requests() as request:
+            seen.append((request.number, signal.getsignal(signal.SIGINT)))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [(0, before)]
+
+
+def blocked_in_a_child() -> set[signal.Signals]:
+    reader, writer = multiprocessing.get_context("fork").Pipe(duplex=False)
+
+    def tell() -> None:
+        writer.send(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+
+    process = multiprocessing.get_context("fork").Process(target=tell)
+    process.start()
+    process.join()
+    blocked: set[signal.Signals] = reader.recv()
+    return blocked
+
+
+def test_workers_do_not_hear_a_signal_that_is_sent_to_all() -> None:
+    with stop_requests():
+        assert blocked_in_a_child() >= {signal.SIGINT, signal.SIGTERM}
+    assert signal.SIGTERM not in blocked_in_a_child()
+
+
+def test_an_interruption_says_how_to_go_on() -> None:
+    error = Interrupted(signal.SIGTERM, step=7)
+    assert error.exit_code == 143
+    assert str(error) == "stopped by SIGTERM after step 7; give --resume to go on"
