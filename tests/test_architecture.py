@@ -14,9 +14,9 @@ def lint_imports(root: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", program, "--config", str(ROOT / "pyproject.toml"), "--no-cache"],
         cwd=root,
-        env={"PYTHONPATH": str(root / "src"), "PATH": ""},
+        env={"PYTHONPATH": str(root / "src"), "PATH": "", "PYTHONUTF8": "1"},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
     )
 

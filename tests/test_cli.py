@@ -35,7 +35,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         out: Path,
         *,
         method: MethodConfig | str = "models-genesis",
-        recipe: Recipe = Recipe(),  # noqa: B008
+        recipe: Recipe = Recipe(),
         labels: Sequence[int] = (4,),
         resume: bool = False,
     ) -> None:

@@ -43,11 +43,12 @@ def claim_folder(path: Path, *, resume: bool = False, overwrite: bool = False) -
 def written_atomically(path: Path) -> Iterator[Path]:
     """Give a temporary path in the same folder that takes the real name once it is written.
 
-    A process killed at any moment leaves the old file or the new one, never a part.
+    A process killed at any moment leaves the old file or the new one, never a part. The temporary
+    name is the same each time, so that the next write takes over what a killed one left.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays last: some writers choose the format, or add an ending, by it.
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    temporary = path.with_name(f".partial.{path.name}")
     try:
         yield temporary
         with temporary.open("rb") as written:

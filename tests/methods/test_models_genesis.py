@@ -168,6 +168,7 @@ def test_gradients_reach_the_backbone_and_the_head() -> None:
     assert not any(volumes.requires_grad for volumes in views.values())
 
 
+@pytest.mark.slow
 def test_the_network_learns_to_restore() -> None:
     method = build()
     views = views_of(method, batch_of(0, 1))

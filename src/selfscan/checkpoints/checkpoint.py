@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass, field
+from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -12,7 +13,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from selfscan import __version__
 from selfscan.configuration import as_plain
 from selfscan.errors import SelfscanError
 from selfscan.files import written_atomically
@@ -62,7 +62,7 @@ class Checkpoint:
     scans: int = 0
     steps: int = 0
     license_note: str = ""
-    version: str = __version__
+    version: str = version_of("selfscan")
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the weights, as JSON values."""

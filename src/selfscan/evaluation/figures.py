@@ -109,8 +109,10 @@ def paired_cases(cases: pd.DataFrame, *, baseline: str) -> Canvas:
                 if arm == baseline:
                     continue
                 pairs = pd.concat([scores[baseline][count], scores[arm][count]], axis=1)
+                theirs, ours = pairs.to_numpy().T
                 axes.scatter(
-                    *pairs.to_numpy().T,
+                    theirs,
+                    ours,
                     s=18,
                     color=color,
                     alpha=0.75,

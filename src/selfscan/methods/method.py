@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-from selfscan.scans.crops import Batch, CropPolicy
 from torch import Tensor, nn
 
 from selfscan.networks.backbone import Backbone
+from selfscan.scans.crops import Batch, CropPolicy
 from selfscan.transforms.random import KeyedGenerator
 
 Views = Mapping[str, Tensor]
