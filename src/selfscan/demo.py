@@ -25,10 +25,10 @@ def demo(
     cases: int = 40,
     labels: tuple[int, ...] = (2, 6),
     seeds: tuple[int, ...] = (0, 1),
-    spacing_mm: float = 6.0,
+    spacing_mm: float = 7.0,
     width: int = 4,
     pretraining_steps: int = 240,
-    finetuning_steps: int = 100,
+    finetuning_steps: int = 80,
     seed: int = 0,
     workers: int | None = None,
     resume: bool = False,
@@ -108,7 +108,6 @@ def demo(
             optimizer=OptimizerConfig(
                 learning_rate=3e-3, warmup_steps=finetuning_steps // 10, gradient_clip=1.0
             ),
-            validate_every=max(finetuning_steps // 3, 1),
             overlap=0.25,
         ),
         workers=crew,

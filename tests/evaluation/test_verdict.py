@@ -69,6 +69,15 @@ def test_a_single_run_and_several_arms_are_said() -> None:
     assert "not corrected" in notes
 
 
+def test_runs_that_never_found_a_structure_are_said_first() -> None:
+    rows = planted_scores(lift=0.0)
+    failed = (rows["arm"] == "models-genesis") & (rows["seed"] == 1) & (rows["label"] == 2)
+    rows.loc[failed, ["dice", "empty"]] = [0.0, "prediction"]
+    notes = cautions(rows)
+    assert notes[0].startswith("3 of 9 runs of models-genesis never found posterior")
+    assert not any("never found" in note for note in cautions(planted_scores(lift=0.0)))
+
+
 def test_classes_without_a_score_are_said() -> None:
     rows = planted_scores(lift=0.0)
     rows.loc[rows["case"] == "case_003", "dice"] = math.nan

@@ -101,7 +101,7 @@ def paired_cases(cases: pd.DataFrame, *, baseline: str) -> Canvas:
         rows = -(-len(counts) // columns)
         side = 3.02 if columns > 1 else 3.6
         canvas, panels = _canvas(
-            len(counts), width=side * columns, height=side * rows + 0.1, columns=columns
+            len(counts), width=side * columns, height=(side + 0.25) * rows, columns=columns
         )
         for axes, count in zip(panels, counts, strict=True):
             axes.plot(limits, limits, color="#bbbbbb", linewidth=0.9, zorder=1)

@@ -19,6 +19,7 @@ from rich.table import Table
 from selfscan.checkpoints.checkpoint import load
 from selfscan.evaluation.plan import Arm, Cell, Plan
 from selfscan.evaluation.statistics import summarize
+from selfscan.evaluation.verdict import p_text, verdicts
 from selfscan.files import written_atomically
 from selfscan.progress import console
 from selfscan.scans.store import Store
@@ -73,18 +74,22 @@ def save_outcome(
 
 
 def print_summary(cases: pd.DataFrame, plan: Plan) -> None:
-    """Print the table of mean Dice and differences."""
+    """Print the table of mean Dice and differences, and the verdicts."""
     table = Table(title="mean Dice of the test cases, with 95% intervals", title_justify="left")
-    for heading in ("labels", "arm", "Dice", "", "difference", "", "p"):
-        table.add_column(heading, justify="left" if heading == "arm" else "right")
+    for heading in ("labels", "arm", "Dice", "interval", "difference", "interval", "p"):
+        table.add_column(heading, justify="left" if heading == "arm" else "right", no_wrap=True)
     summary = summarize(cases, baseline=plan.baseline).sort_values("labels", kind="stable")
     for row in summary.to_dict("records"):
-        shown = [f"{row['dice']:.4f}", f"{row['dice_low']:.4f} to {row['dice_high']:.4f}"]
-        if "difference" in row and row["difference"] == row["difference"]:
-            interval = f"{row['difference_low']:+.4f} to {row['difference_high']:+.4f}"
-            shown += [f"{row['difference']:+.4f}", interval, f"{row['p_value']:.3f}"]
+        shown = [f"{row['dice']:.3f}", f"{row['dice_low']:.3f} to {row['dice_high']:.3f}"]
+        if plan.baseline is not None and row["arm"] != plan.baseline:
+            interval = f"{row['difference_low']:+.3f} to {row['difference_high']:+.3f}"
+            p_value = p_text(row["p_value"]).removeprefix("= ")
+            shown += [f"{row['difference']:+.3f}", interval, p_value]
         table.add_row(str(row["labels"]), row["arm"], *shown)
-    console.print(table)
+    # Numbers cut in two are worse than a line that a narrow terminal breaks.
+    console.print(table, width=max(console.width, 110))
+    for verdict in verdicts(cases, baseline=plan.baseline) if plan.baseline else []:
+        console.print(f"{verdict.headline} {verdict.sentence}", highlight=False, soft_wrap=True)
 
 
 def _describe(arm: Arm, plan: Plan, rates: Mapping[str, float], folder: Path) -> dict[str, Any]:

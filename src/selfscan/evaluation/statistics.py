@@ -2,8 +2,9 @@
 
 Every arm is trained once a seed and scored on the same test cases. Two things could have come out
 differently: which patients were tested, and the luck of each run. The bootstrap resamples both,
-crossed: one draw of patients for all runs, one draw of seeds for each number of labels. Patients
-with several cases are drawn whole.
+crossed: patients are drawn for all runs alike, whole with all their cases, and seeds for all
+numbers of labels alike, since runs of one seed share their random weights and crops and tend to
+fail together.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class Grid:
     """Scores of one arm, or differences of two, that share runs and patients.
 
     Attributes:
-        scores: Mean over the patient's cases, shape (labels, seeds, subjects).
+        scores: Mean over numbers of labels and the patient's cases, shape (seeds, subjects).
         weights: Cases of each patient, shape (subjects,).
     """
 
@@ -75,8 +76,8 @@ class Grid:
 
     @property
     def mean(self) -> float:
-        """The mean over label counts, seeds and cases."""
-        return float(np.average(self.scores.mean(axis=(0, 1)), weights=self.weights))
+        """The mean over numbers of labels, seeds and cases."""
+        return float(np.average(self.scores.mean(axis=0), weights=self.weights))
 
 
 def case_scores(cases: pd.DataFrame, *, metric: str = "dice") -> pd.DataFrame:
@@ -104,7 +105,7 @@ def grid(scores: pd.DataFrame, arm: str, labels: tuple[int, ...]) -> Grid:
         raise ValueError(f"the scores of arm {arm!r} at {labels} labelled cases are incomplete")
     sizes = rows.groupby("subject")["case"].nunique().reindex(table.columns)
     array = table.to_numpy(dtype=np.float64).reshape(len(labels), seeds, -1)
-    return Grid(array, sizes.to_numpy(dtype=np.float64))
+    return Grid(array.mean(axis=0), sizes.to_numpy(dtype=np.float64))
 
 
 def bootstrap(sample: Grid, *, seed: int = 0) -> Estimate:
@@ -117,16 +118,15 @@ def bootstrap(sample: Grid, *, seed: int = 0) -> Estimate:
     4 / 5 / 10% with three, 4 / 3 / 4% with five.
     """
     random = np.random.default_rng(seed)
-    counts, seeds, subjects = sample.scores.shape
+    seeds, subjects = sample.scores.shape
     if subjects < 2:
         return Estimate(sample.mean, math.nan, math.nan)
     weights = sample.weights / sample.weights.sum()
     scores = _stretched(sample.scores, weights)
-    runs = random.multinomial(seeds, np.full(seeds, 1 / seeds), size=(RESAMPLES, counts))
+    runs = random.multinomial(seeds, np.full(seeds, 1 / seeds), size=RESAMPLES) / seeds
     patients = random.multinomial(subjects, np.full(subjects, 1 / subjects), size=RESAMPLES)
-    by_patient = np.einsum("rls,lsp->rp", runs / (seeds * counts), scores)
     drawn = patients * weights
-    means = (by_patient * drawn).sum(axis=1) / drawn.sum(axis=1)
+    means = ((runs @ scores) * drawn).sum(axis=1) / drawn.sum(axis=1)
     low, high = np.quantile(means, (0.025, 0.975))
     return Estimate(sample.mean, float(low), float(high))
 
@@ -146,7 +146,7 @@ def effect(
         smallest_p=max(2.0 ** (1 - subjects), 1 / (RESAMPLES + 1)),
         cases=int(ours.weights.sum()),
         subjects=subjects,
-        seeds=ours.scores.shape[1],
+        seeds=len(ours.scores),
     )
 
 
@@ -158,7 +158,7 @@ def summarize(cases: pd.DataFrame, *, baseline: str | None) -> pd.DataFrame:
         for labels in sorted(cases["labels"].unique()):
             sample = grid(scores, arm, (labels,))
             dice = bootstrap(sample)
-            row = {"arm": arm, "labels": labels, "seeds": sample.scores.shape[1]}
+            row = {"arm": arm, "labels": labels, "seeds": len(sample.scores)}
             row |= {"cases": int(sample.weights.sum()), "subjects": len(sample.weights)}
             row |= {"dice": dice.value, "dice_low": dice.low, "dice_high": dice.high}
             if baseline is not None and arm != baseline:
@@ -172,18 +172,17 @@ def summarize(cases: pd.DataFrame, *, baseline: str | None) -> pd.DataFrame:
 
 def _stretched(scores: Floats, weights: Floats) -> Floats:
     """Deviations of seeds and patients times the root of n/(n - 1); the mean stays."""
-    _, seeds, subjects = scores.shape
-    mean = scores.mean(axis=1, keepdims=True) @ weights[:, None]
-    of_seeds = scores @ weights[:, None] - mean
-    of_patients = scores.mean(axis=1, keepdims=True) - mean
-    stretch = [math.sqrt(n / (n - 1)) - 1 if n > 1 else 0.0 for n in (seeds, subjects)]
+    mean = scores.mean(axis=0) @ weights
+    of_seeds = (scores @ weights)[:, None] - mean
+    of_patients = scores.mean(axis=0) - mean
+    stretch = [math.sqrt(n / (n - 1)) - 1 if n > 1 else 0.0 for n in scores.shape]
     stretched: Floats = scores + stretch[0] * of_seeds + stretch[1] * of_patients
     return stretched
 
 
 def _permutation_p(ours: Grid, theirs: Grid, seed: int) -> float:
     """Swap the two arms patient by patient: p of the mean difference, two-sided."""
-    samples = [sample.scores.mean(axis=(0, 1)) * sample.weights for sample in (ours, theirs)]
+    samples = [sample.scores.mean(axis=0) * sample.weights for sample in (ours, theirs)]
     result = permutation_test(
         samples,
         lambda a, b, axis: (a - b).mean(axis=axis),

@@ -72,7 +72,7 @@ def judge(found: Effect, *, baseline: str) -> Verdict:
     if math.isnan(change.low):
         return Verdict(found.arm, answer, _HEADLINES[answer], f"{scores}, in one patient.")
     support = (
-        f"(95% interval {change.low:+.3f} to {change.high:+.3f}, permutation test "
+        f"(95% interval {_signed(change.low)} to {_signed(change.high)}, permutation test "
         f"p {p_text(found.p_value)}; {found.cases} test cases, "
         f"{found.seeds} {'run' if found.seeds == 1 else 'runs'} each)."
     )
@@ -83,7 +83,7 @@ def cautions(cases: pd.DataFrame) -> list[str]:
     """What a reader must keep in mind, from the size of the experiment."""
     scores = case_scores(cases)
     subjects, seeds = scores["subject"].nunique(), scores["seed"].nunique()
-    notes = []
+    notes = _failed_runs(cases)
     if subjects < FEW_SUBJECTS:
         notes.append(
             f"Few test patients ({subjects}): the interval is rough, and if every patient agreed "
@@ -123,6 +123,30 @@ def p_text(value: float) -> str:
     if math.isnan(value):
         return "not defined"
     return "< 0.001" if value < 0.001 else f"= {value:.3f}"
+
+
+def _failed_runs(cases: pd.DataFrame) -> list[str]:
+    """Runs that never found a structure: training failed there, whatever the mean says."""
+    expected = cases[cases["empty"].isin(["neither", "prediction"])]
+    missed = (expected["empty"] == "prediction").groupby(
+        [expected[key] for key in ("arm", "labels", "seed", "class")], sort=False
+    )
+    never = missed.all()
+    failed = never[never].reset_index()
+    notes = []
+    for arm, rows in failed.groupby("arm", sort=False):
+        runs = len(cases.loc[cases["arm"] == arm, ["labels", "seed"]].drop_duplicates())
+        count = len(rows[["labels", "seed"]].drop_duplicates())
+        notes.append(
+            f"{count} of {runs} runs of {arm} never found {', '.join(rows['class'].unique())} in "
+            "any test case: training failed there. Try another learning rate or more steps before "
+            "believing the difference."
+        )
+    return notes
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3f}".replace("-", "−")
 
 
 def _listed(counts: Sequence[int]) -> str:
