@@ -10,10 +10,10 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from selfscan.methods.models_genesis import ModelsGenesisConfig
 
 from selfscan.checkpoints.checkpoint import Checkpoint, load, resolve, save
 from selfscan.errors import SelfscanError
+from selfscan.methods.models_genesis import ModelsGenesisConfig
 from selfscan.networks.unet3d import UNet3DConfig
 from selfscan.scans.contract import PreprocessingContract
 
