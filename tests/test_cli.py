@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -75,6 +75,12 @@ def test_flags_become_typed_arguments(calls: list[dict[str, Any]]) -> None:
 def test_hyphens_and_underscores_are_one_name(calls: list[dict[str, Any]]) -> None:
     assert cli.main(["pretrain", "s", "o", "--recipe.crop-size", "8", "8", "8"]) == 0
     assert calls[0]["recipe"].crop_size == (8, 8, 8)
+
+
+def test_a_part_of_the_optimizer_leaves_the_rest_as_published(calls: list[dict[str, Any]]) -> None:
+    assert cli.main(["pretrain", "s", "o", "--method.optimizer.learning_rate", "0.1"]) == 0
+    published = ModelsGenesisConfig().optimizer
+    assert calls[0]["method"].optimizer == replace(published, learning_rate=0.1)
 
 
 def test_a_method_is_chosen_by_name_with_its_hyper_parameters(calls: list[dict[str, Any]]) -> None:

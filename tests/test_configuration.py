@@ -1,18 +1,33 @@
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+import pytest
 import yaml
 
-from selfscan.configuration import save_config
+from selfscan.configuration import as_plain, from_plain, save_config
+from selfscan.errors import SelfscanError
 
 
 @dataclass(frozen=True)
 class Choice:
     name: ClassVar[str] = "choice"
     size: tuple[int, int] = (1, 2)
+
+
+@dataclass(frozen=True)
+class Inner:
+    size: tuple[int, int] = (1, 2)
+    word: str = "a"
+
+
+@dataclass(frozen=True)
+class Nested:
+    inner: Inner = Inner()
+    rate: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -28,3 +43,14 @@ def test_choices_say_which_they_are_and_plain_dataclasses_do_not(tmp_path: Path)
         "recipe": {"where": "a/b", "nothing": None},
         "seeds": [0, 1],
     }
+
+
+def test_a_dataclass_comes_back_from_plain_values() -> None:
+    value = Nested(Inner((3, 4), "b"), 0.25)
+    assert from_plain(Nested, json.loads(json.dumps(as_plain(value)))) == value
+    assert from_plain(Nested, {"inner": {"word": "b"}}) == Nested(Inner(word="b"))
+
+
+def test_names_that_are_no_fields_are_refused() -> None:
+    with pytest.raises(SelfscanError, match="found arguments colour; expected some of size, word"):
+        from_plain(Nested, {"inner": {"colour": "red"}})

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
+from selfscan.errors import SelfscanError
 from selfscan.files import written_atomically
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+_Config = TypeVar("_Config", bound="DataclassInstance")
 
 
 def save_config(folder: Path, arguments: Mapping[str, object]) -> Path:
@@ -47,4 +54,27 @@ def as_plain(value: object) -> Any:
         return {key: as_plain(item) for key, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [as_plain(item) for item in value]
+    return value
+
+
+def from_plain(kind: type[_Config], plain: Mapping[str, Any]) -> _Config:
+    """A dataclass from what `as_plain` made of its fields; a field left out takes its default.
+
+    Raises:
+        SelfscanError: A name that is not a field.
+    """
+    hints = typing.get_type_hints(kind)
+    known = {field.name for field in dataclasses.fields(kind) if field.init}
+    if unknown := sorted(set(plain) - known):
+        raise SelfscanError(
+            f"found arguments {', '.join(unknown)}; expected some of {', '.join(sorted(known))}"
+        )
+    return kind(**{name: _of_type(hints[name], value) for name, value in plain.items()})
+
+
+def _of_type(hint: Any, value: Any) -> Any:
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return from_plain(hint, value)
+    if isinstance(value, list):
+        return tuple(value)
     return value

@@ -80,15 +80,17 @@ def demo(
     pretrain(
         store,
         run,
-        method=ModelsGenesisConfig(crop_size=_CROP),
-        backbone=UNet3DConfig(width=width, norm="instance"),
-        recipe=PretrainRecipe(
-            steps=pretraining_steps,
+        method=ModelsGenesisConfig(
+            crop_size=_CROP,
             batch_size=2,
             # The published rate, 1.0 by SGD, is for runs a hundred times as long.
             optimizer=OptimizerConfig(
                 learning_rate=1e-3, warmup_steps=pretraining_steps // 20, gradient_clip=1.0
             ),
+        ),
+        backbone=UNet3DConfig(width=width, norm="instance"),
+        recipe=PretrainRecipe(
+            steps=pretraining_steps,
             validation_examples=8,
             validate_every=max(pretraining_steps // 5, 1),
             log_every=5,

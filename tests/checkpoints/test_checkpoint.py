@@ -112,7 +112,7 @@ def test_a_run_folder_means_its_best_checkpoint_then_its_last(tmp_path: Path) ->
         ({"method": {"name": "dream", "arguments": {}}}, "method 'dream'; expected one of"),
         (
             {"backbone": {"name": "unet3d", "arguments": {"depth": 9}}},
-            "arguments depth of backbone unet3d",
+            "backbone unet3d: found arguments depth; expected",
         ),
         ({"format": 99}, "checkpoint format 99; expected 1"),
     ],

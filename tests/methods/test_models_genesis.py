@@ -147,7 +147,7 @@ def test_one_gray_value_sets_off_the_alarm() -> None:
     (alarm,) = method.alarms
     outcome = method(views_of(method, batch_of(0, 1)))
     assert outcome.monitors[alarm.monitor].item() < alarm.minimum == 0.2
-    assert "learning rate lowered to 0.1" in alarm.advice
+    assert "method.optimizer.learning_rate 0.1" in alarm.advice
 
 
 def test_gradients_reach_the_backbone_and_the_head() -> None:
@@ -252,6 +252,7 @@ def test_the_paper_paints_less_than_a_quarter_outside() -> None:
         ({"fill": "zeros"}, "fill must be one of noise, constant, got 'zeros'"),
         ({"crop_policy": "liver"}, "crop_policy must be one of foreground, lung, got 'liver'"),
         ({"window_hu": (100.0, 0.0)}, r"window_hu must rise, got \(100.0, 0.0\)"),
+        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
         ({"crop_size": (9, 24, 16)}, "axis x of 9 voxels is too short"),
         ({"crop_size": (16, 24, 13)}, "axis z of 13 voxels is too short"),
     ],

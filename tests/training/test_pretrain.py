@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +27,21 @@ from selfscan.scans.store import Store
 from selfscan.training.engine import EngineConfig
 from selfscan.training.pretrain import PretrainRecipe, pretrain
 
-METHOD = ModelsGenesisConfig(crop_size=(16, 16, 16), shuffle_windows=20)
+METHOD = ModelsGenesisConfig(
+    crop_size=(16, 16, 16),
+    shuffle_windows=20,
+    batch_size=2,
+    optimizer=OptimizerConfig(learning_rate=1e-2),
+)
 BACKBONE = UNet3DConfig(width=1)
 ENGINE = EngineConfig(accelerator="cpu", precision="32-true")
 SCRIPT = """
 import sys, torch
 sys.path.insert(0, {folder!r})
 from pathlib import Path
-from test_pretrain import EngineConfig, OptimizerConfig, UNet3DConfig, run
+from test_pretrain import (
+    EngineConfig, ModelsGenesisConfig, OptimizerConfig, UNet3DConfig, run
+)
 store, out, *options = sys.argv[1:]
 torch.set_num_threads(1)
 engine = EngineConfig(accelerator="cpu", precision="32-true", **eval(options[0]))
@@ -44,8 +52,6 @@ run(Path(store), Path(out), engine=engine, **eval(options[1]))
 def recipe(**changes: Any) -> PretrainRecipe:
     small: dict[str, Any] = {
         "steps": 8,
-        "batch_size": 2,
-        "optimizer": OptimizerConfig(learning_rate=1e-2),
         "validation_examples": 3,
         "validate_every": 3,
         "checkpoint_every": 2,
@@ -213,7 +219,6 @@ def test_a_method_is_known_by_its_name_and_a_wrong_argument_leaves_no_trace(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"batch_size": 0}, "batch_size must be at least 1"),
         ({"validation_share": 1.0}, "validation_share must lie between 0 and 1"),
         ({"validation_examples": 0}, "validation_examples must be at least 1"),
         ({"steps": 0}, "steps must be at least 1"),
@@ -257,9 +262,9 @@ def test_two_processes_learn_what_one_learns_from_both_their_batches(
     store: Path, tmp_path: Path
 ) -> None:
     # Not Adam: it would blow up the rounding errors of gradients that are zero, before a norm.
-    plain = OptimizerConfig(algorithm="sgd", learning_rate=0.1)
+    plain = replace(METHOD, optimizer=OptimizerConfig(algorithm="sgd", learning_rate=0.1))
     changes: dict[str, Any] = {"backbone": UNet3DConfig(width=1, norm="instance")}
-    alone = run(store, tmp_path / "one", recipe={"batch_size": 4, "optimizer": plain}, **changes)
+    alone = run(store, tmp_path / "one", method=replace(plain, batch_size=4), **changes)
     process = run_elsewhere(
         store,
         tmp_path / "two",
@@ -268,7 +273,7 @@ def test_two_processes_learn_what_one_learns_from_both_their_batches(
         "--standalone",
         "--nproc-per-node=2",
         engine={"devices": 2},
-        recipe={"batch_size": 2, "optimizer": plain},
+        method=plain,
         **changes,
     )
     assert process.wait() == 0

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from selfscan.configuration import as_plain
+from selfscan.configuration import as_plain, from_plain
 from selfscan.errors import SelfscanError
 from selfscan.files import written_atomically
 from selfscan.methods import METHODS
@@ -25,7 +25,7 @@ from selfscan.scans.contract import PreprocessingContract
 Task = Literal["pretraining", "segmentation"]
 FORMAT = 1
 _KEY = "selfscan"
-_Config = TypeVar("_Config", MethodConfig, BackboneConfig)
+_Config = TypeVar("_Config", bound=MethodConfig | BackboneConfig)
 
 
 @dataclass(frozen=True)
@@ -181,14 +181,9 @@ def _rebuilt(
             f"found {kind} {name!r}; expected one of {', '.join(sorted(registry))}; "
             "a newer version of selfscan may know it"
         )
-    arguments = {
-        key: tuple(value) if isinstance(value, list) else value
-        for key, value in described["arguments"].items()
-    }
-    known = {f.name for f in dataclasses.fields(registry[name]) if f.init}
-    if unknown := sorted(set(arguments) - known):
+    try:
+        return from_plain(registry[name], described["arguments"])
+    except SelfscanError as error:
         raise SelfscanError(
-            f"found arguments {', '.join(unknown)} of {kind} {name}; expected some of "
-            f"{', '.join(sorted(known))}; a newer version of selfscan may know them"
-        )
-    return registry[name](**arguments)
+            f"{kind} {name}: {error}; a newer version of selfscan may know them"
+        ) from error

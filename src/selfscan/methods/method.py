@@ -98,6 +98,8 @@ class MethodConfig(ABC):
         license_note: What the user must know of patents and licenses.
         presets: Class methods that give other published settings.
         window_hu: CT is clipped to this range of Hounsfield units and scaled to [0, 1].
+        batch_size: Examples in a batch on each device.
+        optimizer: Optimizer and schedule.
     """
 
     name: ClassVar[str]
@@ -105,16 +107,15 @@ class MethodConfig(ABC):
     license_note: ClassVar[str]
     presets: ClassVar[tuple[str, ...]] = ()
     window_hu: tuple[float, float] = (-1000.0, 1000.0)
+    batch_size: int = 2
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
 
-    @property
-    @abstractmethod
-    def optimizer(self) -> OptimizerConfig:
-        """The published optimizer and schedule."""
-
-    @property
-    @abstractmethod
-    def batch_size(self) -> int:
-        """The published number of examples a step."""
+    def __post_init__(self) -> None:
+        """Refuse values without a meaning; a subclass checks its own and calls this."""
+        if not self.window_hu[0] < self.window_hu[1]:
+            raise ValueError(f"window_hu must rise, got {self.window_hu}")
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
 
     @property
     @abstractmethod

@@ -38,7 +38,14 @@ from selfscan.transforms.windows import WindowRange
 
 CropChoice = Literal["foreground", "lung"]
 
-_STEPS_OF_AN_EPOCH = 2373  # 14,240 crops in batches of 6
+_RELEASED_OPTIMIZER = OptimizerConfig(
+    algorithm="sgd",
+    learning_rate=1.0,
+    momentum=0.9,
+    schedule="step",
+    step_size=40 * 2373,  # 40 epochs of 14,240 crops in batches of 6
+    step_factor=0.5,
+)
 
 
 @dataclass(frozen=True)
@@ -91,7 +98,7 @@ class ModelsGenesis(Method):
             monitor="contrast",
             minimum=0.2,
             advice="the restored crops are nearly uniform, so the network has collapsed to one "
-            "gray value; start again with the learning rate lowered to 0.1",
+            "gray value; start again with method.optimizer.learning_rate 0.1",
         ),
     )
 
@@ -197,6 +204,8 @@ class ModelsGenesisConfig(MethodConfig):
 
     Attributes:
         window_hu: CT is clipped to this range of Hounsfield units and scaled to [0, 1].
+        batch_size: Crops in a batch on each device.
+        optimizer: SGD with momentum at a learning rate of 1, halved every 40 epochs of the release.
         crop_size: Voxels along (X, Y, Z).
         crop_policy: `foreground`, anywhere in the body of any scan, or `lung`, the published rule.
         flip_probability: Of going on, before each round of flips.
@@ -230,6 +239,8 @@ class ModelsGenesisConfig(MethodConfig):
     )
     presets: ClassVar[tuple[str, ...]] = ("release", "paper")
 
+    batch_size: int = 6
+    optimizer: OptimizerConfig = _RELEASED_OPTIMIZER
     crop_size: tuple[int, int, int] = (64, 64, 32)
     crop_policy: CropChoice = "foreground"
     flip_probability: float = 0.4
@@ -252,6 +263,7 @@ class ModelsGenesisConfig(MethodConfig):
 
     def __post_init__(self) -> None:
         """Refuse values out of range, and crops too small for the windows."""
+        super().__post_init__()
         for part in ("flip", "shuffle", "curve", "paint", "outpaint", "window_continue"):
             _require_within(self, f"{part}_probability", 0.0, 1.0)
         for name in ("shuffle_windows", "curve_knots"):
@@ -264,8 +276,6 @@ class ModelsGenesisConfig(MethodConfig):
         for axis in self.flip_axes:
             if axis not in AXES:
                 raise ValueError(f"flip_axes must be among {AXES}, got {axis!r}")
-        if not self.window_hu[0] < self.window_hu[1]:
-            raise ValueError(f"window_hu must rise, got {self.window_hu}")
         self.window_ranges()
 
     @classmethod
@@ -288,23 +298,6 @@ class ModelsGenesisConfig(MethodConfig):
             outpaint_removed=(1 / 16, 1 / 11),
             fill="constant",
         )
-
-    @property
-    def optimizer(self) -> OptimizerConfig:
-        """SGD with momentum at a learning rate of 1, halved every 40 epochs."""
-        return OptimizerConfig(
-            algorithm="sgd",
-            learning_rate=1.0,
-            momentum=0.9,
-            schedule="step",
-            step_size=40 * _STEPS_OF_AN_EPOCH,
-            step_factor=0.5,
-        )
-
-    @property
-    def batch_size(self) -> int:
-        """Six crops."""
-        return 6
 
     @property
     def input_size(self) -> tuple[int, int, int]:

@@ -12,7 +12,7 @@ from selfscan.checkpoints.checkpoint import Checkpoint, load
 from selfscan.checkpoints.loading import load_weights
 from selfscan.errors import SelfscanError
 from selfscan.methods import method_config
-from selfscan.methods.method import Method, MethodConfig, OptimizerConfig
+from selfscan.methods.method import Method, MethodConfig
 from selfscan.networks.backbone import BackboneConfig
 from selfscan.networks.unet3d import UNet3DConfig
 from selfscan.progress import console
@@ -36,9 +36,7 @@ class PretrainRecipe:
     Attributes:
         steps: Optimizer steps. 100,000 are 42 of the published epochs of Models Genesis: just past
             the first cut of its learning rate.
-        batch_size: Examples in a batch on each device; None takes the method's published number.
-        accumulate: Batches in a step; a step sees batch_size x accumulate x devices examples.
-        optimizer: None takes the method's published optimizer and schedule.
+        accumulate: Batches in a step; a step sees accumulate x devices of them.
         validation_share: Share of the patients that is held out for validation, at least one.
         validation_examples: Examples in a validation, rounded up to whole batches; they and their
             views are the same each time.
@@ -48,9 +46,7 @@ class PretrainRecipe:
     """
 
     steps: int = 100_000
-    batch_size: int | None = None
     accumulate: int = 1
-    optimizer: OptimizerConfig | None = None
     validation_share: float = 0.1
     validation_examples: int = 32
     validate_every: int = 1000
@@ -59,8 +55,6 @@ class PretrainRecipe:
 
     def __post_init__(self) -> None:
         """Refuse values without a meaning."""
-        if self.batch_size is not None and self.batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, or None, got {self.batch_size}")
         if not 0 < self.validation_share < 1:
             raise ValueError(
                 f"validation_share must lie between 0 and 1, got {self.validation_share}"
@@ -174,7 +168,7 @@ def pretrain(
         scans,
         held,
         model.crops,
-        batch_size=recipe.batch_size or chosen.batch_size,
+        batch_size=chosen.batch_size,
         steps=recipe.steps,
         accumulate=recipe.accumulate,
         seed=seed,
@@ -202,7 +196,7 @@ def pretrain(
         PretextTask(model, seed=derive_seed(seed, "views")),
         streams.training,
         parameters=[ParameterGroup(tuple(model.parameters()))],
-        optimizer=recipe.optimizer or chosen.optimizer,
+        optimizer=chosen.optimizer,
         config=recipe.loop(),
         fabric=fabric,
         folder=out,
