@@ -37,6 +37,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         method: MethodConfig | str = "models-genesis",
         recipe: Recipe = Recipe(),
         labels: Sequence[int] = (4,),
+        cases: int | Sequence[str] | None = None,
         resume: bool = False,
     ) -> None:
         """Note the arguments.
@@ -47,6 +48,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
             method: The method.
             recipe: How long.
             labels: How many.
+            cases: How many, or which.
             resume: Go on.
         """
         noted.append(locals() | {"noted": None})
@@ -60,6 +62,16 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setitem(cli.VERBS, "pretrain", (module.__name__, "Note the arguments."))
     return noted
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"), [(["6"], 6), (["a7"], ["a7"]), (["7", "8"], ["7", "8"])]
+)
+def test_a_number_or_a_list_of_names(
+    calls: list[dict[str, Any]], values: list[str], expected: object
+) -> None:
+    assert cli.main(["pretrain", "s", "o", "--cases", *values]) == 0
+    assert calls[0]["cases"] == expected
 
 
 def test_flags_become_typed_arguments(calls: list[dict[str, Any]]) -> None:

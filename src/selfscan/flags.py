@@ -58,8 +58,8 @@ def _spelled_out(options: list[str], kinds: dict[str, Any]) -> list[str]:
             first += [f"--{name}", _choice(name, values[0])]
         elif name == "config":
             first[:0] = ["--config", *values]
-        elif _is_list(kind) and values and not values[0].startswith("["):
-            rest += [f"--{name}", "[" + ", ".join(values) + "]"]
+        elif _is_list(kind) and values and not _stands_as_it_is(values, kind):
+            rest += [f"--{name}", _listed(values, kind)]
         else:
             rest += [f"--{name}", *values]
     for name, registry in _CHOICES.items():
@@ -101,8 +101,25 @@ def _kinds_of_fields(kinds: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def _stands_as_it_is(values: list[str], kind: Any) -> bool:
+    """A list in brackets, or one number where the type may be a number too."""
+    one_number = int in typing.get_args(kind) and len(values) == 1 and values[0].isdecimal()
+    return one_number or values[0].startswith("[")
+
+
 def _is_list(kind: Any) -> bool:
-    if typing.get_origin(kind) in (typing.Union, types.UnionType):
-        return any(_is_list(part) for part in typing.get_args(kind))
-    origin = typing.get_origin(kind)
-    return isinstance(origin, type) and issubclass(origin, Sequence)
+    return bool(_list_types(kind))
+
+
+def _listed(values: list[str], kind: Any) -> str:
+    """Values as one list; those of a list of text are quoted, so that `007` stays as it is."""
+    (elements, *_) = (typing.get_args(part)[:1] for part in _list_types(kind))
+    return "[" + ", ".join(map(json.dumps, values) if elements == (str,) else values) + "]"
+
+
+def _list_types(kind: Any) -> list[Any]:
+    """The list types among those that an argument may have."""
+    union = typing.get_origin(kind) in (typing.Union, types.UnionType)
+    parts = [kind] if not union else list(typing.get_args(kind))
+    origins = [(part, typing.get_origin(part)) for part in parts]
+    return [part for part, of in origins if isinstance(of, type) and issubclass(of, Sequence)]

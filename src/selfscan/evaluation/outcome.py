@@ -24,7 +24,7 @@ from selfscan.files import written_atomically
 from selfscan.progress import console
 from selfscan.scans.store import Store
 
-_PACKAGES = ("selfscan", "torch", "lightning", "monai", "numpy", "scipy")
+_PACKAGES = ("selfscan", "torch", "lightning-fabric", "monai", "numpy", "scipy")
 
 
 def best_rates(tried: Mapping[Cell, float]) -> dict[str, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from lightning.fabric import Fabric
+from lightning_fabric import Fabric
 
 from selfscan.scans.crops import Batch, CropDataset, CropPolicy, batches
 from selfscan.scans.store import Store

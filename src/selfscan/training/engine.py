@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
-from lightning.fabric import Fabric
+from lightning_fabric import Fabric
 
 Accelerator = Literal["auto", "cpu", "cuda", "mps"]
 Strategy = Literal["auto", "ddp", "ddp_find_unused_parameters_true"]

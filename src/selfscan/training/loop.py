@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from lightning.fabric import Fabric
+from lightning_fabric import Fabric
 
 from selfscan.checkpoints.checkpoint import Checkpoint, save
 from selfscan.methods.method import Alarm, OptimizerConfig

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 import nibabel
 import numpy as np
 import numpy.typing as npt
-from lightning.fabric import Fabric
+from lightning_fabric import Fabric
 from rich.markup import escape
 
 from selfscan.checkpoints.checkpoint import Checkpoint

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from lightning.fabric import Fabric
+from lightning_fabric import Fabric
 
 from selfscan.configuration import as_plain, save_config
 from selfscan.errors import SelfscanError

@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 import torch
-from lightning.fabric import Fabric
+from lightning_fabric import Fabric
 from monai.inferers import sliding_window_inference
 from torch import Tensor, nn
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 import torch
-from lightning.fabric import Fabric
+from lightning_fabric import Fabric
 
 from selfscan.errors import SelfscanError
 from selfscan.methods.method import OptimizerConfig

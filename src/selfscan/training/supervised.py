@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 import numpy as np
 import torch
-from lightning.fabric import Fabric
+from lightning_fabric import Fabric
 from monai.losses import DiceLoss
 from torch import Tensor, nn
 from torch.nn import functional
