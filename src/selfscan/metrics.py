@@ -7,6 +7,7 @@ and counted apart); absent from one, Dice and NSD are 0 and HD95, which would be
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
@@ -117,12 +118,15 @@ def _score(
     found, expected = (torch.from_numpy(m[box][None, None]) for m in (prediction, truth))
     millimeters = cast("Sequence[float]", spacing)
     dice = compute_dice(found, expected)
-    nsd = compute_surface_dice(
-        found, expected, [tolerance_mm], include_background=True, spacing=millimeters
-    )
-    hd95 = compute_hausdorff_distance(
-        found, expected, include_background=True, percentile=95, spacing=millimeters
-    )
+    with warnings.catch_warnings():
+        # MONAI warns of an argument that it gives to itself.
+        warnings.filterwarnings("ignore", ".*always_return_as_numpy", FutureWarning)
+        nsd = compute_surface_dice(
+            found, expected, [tolerance_mm], include_background=True, spacing=millimeters
+        )
+        hd95 = compute_hausdorff_distance(
+            found, expected, include_background=True, percentile=95, spacing=millimeters
+        )
     return ClassMetrics(label, name, dice.item(), nsd.item(), hd95.item(), "neither")
 
 

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import nibabel
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from selfscan.errors import SelfscanError
@@ -107,3 +109,25 @@ def test_too_few_or_too_many_labels_are_refused(
 def test_a_folder_that_holds_something_is_refused(written: Path) -> None:
     with pytest.raises(SelfscanError, match="not empty"):
         write_phantoms(written, cases=3, labelled=3)
+
+
+def test_chosen_organs_are_renumbered_and_the_rest_is_background(tmp_path: Path) -> None:
+    def first_labels(folder: Path) -> npt.NDArray[np.uint8]:
+        return np.asarray(nibabel.load(min((folder / "labelsTr").iterdir())).dataobj)
+
+    make = partial(write_phantoms, cases=3, labelled=3, spacing_mm=COARSE_MM)
+    whole = first_labels(make(tmp_path / "all"))
+    chosen = make(tmp_path / "some", organs=("liver", "lungs"))
+    labels = json.loads((chosen / "dataset.json").read_text())["labels"]
+    assert labels == {"background": 0, "liver": 1, "lungs": 2}
+    some = first_labels(chosen)
+    number_of = {name: number for number, name in PHANTOM_LABELS.items()}
+    assert np.array_equal(some == 1, whole == number_of["liver"])
+    assert np.array_equal(some == 2, whole == number_of["lungs"])
+    assert set(np.unique(some)) == {0, 1, 2}
+
+
+def test_unknown_organs_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"organs must be among lungs, .*, got brain"):
+        write_phantoms(tmp_path / "out", cases=3, labelled=3, organs=("lungs", "brain"))
+    assert not (tmp_path / "out").exists()

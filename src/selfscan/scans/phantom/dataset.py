@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,7 @@ def write_phantoms(
     *,
     cases: int,
     labelled: int | None = None,
+    organs: Sequence[str] | None = None,
     seed: int = 0,
     spacing_mm: Triple = SPACING_MM,
     field_mm: Triple = FIELD_MM,
@@ -41,6 +43,7 @@ def write_phantoms(
         out: The folder to write.
         cases: How many torsos in all.
         labelled: How many of them have labels; half of them by default.
+        organs: Names of `PHANTOM_LABELS` to label, numbered in this order; by default all.
         seed: Another seed gives other patients.
         spacing_mm: Voxel size along right, anterior and superior.
         field_mm: Size of the scanned box.
@@ -51,7 +54,8 @@ def write_phantoms(
         The folder.
 
     Raises:
-        ValueError: Fewer than three labelled cases, or more than there are cases.
+        ValueError: Fewer than three labelled cases, or more than there are cases, or an organ that
+            the phantom lacks.
         SelfscanError: `out` is not empty.
     """
     labelled = cases // 2 if labelled is None else labelled
@@ -60,20 +64,33 @@ def write_phantoms(
             f"labelled must lie between 3 (one each to train, validate and test) and cases, "
             f"got labelled={labelled} of cases={cases}"
         )
+    number_of = {name: number for number, name in PHANTOM_LABELS.items() if number}
+    organs = list(number_of if organs is None else organs)
+    if unknown := [name for name in organs if name not in number_of]:
+        raise ValueError(f"organs must be among {', '.join(number_of)}, got {', '.join(unknown)}")
+    new_labels = np.zeros(len(PHANTOM_LABELS), dtype=np.uint8)
+    new_labels[[number_of[name] for name in organs]] = range(1, len(organs) + 1)
     out = claim_folder(Path(out), overwrite=overwrite)
     splits = _splits(cases, labelled)
     folders = {"pretrain": "Un", "train": "Tr", "validation": "Tr", "test": "Ts"}
     names = [(name, folders[split]) for split in splits for name in splits[split]]
     for suffix in ("Tr", "Ts", *(["Un"] if splits["pretrain"] else [])):
         (out / f"images{suffix}").mkdir()
-    write = partial(_write_case, out, seed=seed, spacing_mm=spacing_mm, field_mm=field_mm)
+    write = partial(
+        _write_case,
+        out,
+        seed=seed,
+        spacing_mm=spacing_mm,
+        field_mm=field_mm,
+        new_labels=new_labels,
+    )
     with ThreadPoolExecutor(workers) as pool:
         list(pool.map(write, *zip(*names, strict=True)))
     description = {
         "name": "phantoms",
         "description": "Generated CT of torsos with labelled organs; no patient data",
         "channel_names": {"0": "CT"},
-        "labels": {name: number for number, name in PHANTOM_LABELS.items()},
+        "labels": {name: number for number, name in enumerate(["background", *organs])},
         "numTraining": len(splits["train"]) + len(splits["validation"]),
         "file_ending": _ENDING,
     }
@@ -95,7 +112,14 @@ def _splits(cases: int, labelled: int) -> dict[str, list[str]]:
 
 
 def _write_case(
-    out: Path, name: str, suffix: str, *, seed: int, spacing_mm: Triple, field_mm: Triple
+    out: Path,
+    name: str,
+    suffix: str,
+    *,
+    seed: int,
+    spacing_mm: Triple,
+    field_mm: Triple,
+    new_labels: npt.NDArray[np.uint8],
 ) -> None:
     number = int(name.rpartition("_")[2])
     (patient,) = np.random.SeedSequence((seed, number)).generate_state(1).tolist()
@@ -104,7 +128,7 @@ def _write_case(
         _write(out / "imagesUn" / f"{name}{_ENDING}", scan.volume, scan.affine)
         return
     _write(out / f"images{suffix}" / f"{name}_0000{_ENDING}", scan.volume, scan.affine)
-    _write(out / f"labels{suffix}" / f"{name}{_ENDING}", scan.labels, scan.affine)
+    _write(out / f"labels{suffix}" / f"{name}{_ENDING}", new_labels[scan.labels], scan.affine)
 
 
 def _write(
