@@ -16,7 +16,8 @@ from selfscan.scans.prepare import prepare
 from selfscan.training.finetune import FinetuneRecipe
 from selfscan.training.pretrain import PretrainRecipe, pretrain
 
-_CROP = (32, 32, 32)
+_CROP = (24, 24, 24)
+_ORGANS = ("lungs", "heart", "liver", "spine")  # the large ones: few voxels are left of others
 
 
 def demo(
@@ -25,10 +26,10 @@ def demo(
     cases: int = 40,
     labels: tuple[int, ...] = (2, 6),
     seeds: tuple[int, ...] = (0, 1),
-    spacing_mm: float = 7.0,
-    width: int = 4,
-    pretraining_steps: int = 240,
-    finetuning_steps: int = 80,
+    spacing_mm: float = 10.0,
+    width: int = 8,
+    pretraining_steps: int = 300,
+    finetuning_steps: int = 120,
     seed: int = 0,
     workers: int | None = None,
     resume: bool = False,
@@ -70,13 +71,15 @@ def demo(
             scans,
             cases=cases,
             labelled=3 * cases // 5,
+            organs=_ORGANS,
             seed=seed,
             spacing_mm=(spacing_mm, spacing_mm, spacing_mm),
             workers=crew,
             overwrite=True,
         )
     sources = [scans, scans / "imagesUn"]
-    prepare(sources, store, splits=scans / "splits.json", workers=crew, resume=True)
+    splits = scans / "splits.json"
+    prepare(sources, store, splits=splits, modality="ct", workers=crew, resume=True)
     pretrain(
         store,
         run,
@@ -106,9 +109,9 @@ def demo(
         seeds=seeds,
         recipe=FinetuneRecipe(
             steps=finetuning_steps,
-            # Short runs need the higher rate: few steps at 1e-3 leave small organs unlabelled.
+            # Short runs need the higher rate: few steps at 1e-3 leave organs unlabelled.
             optimizer=OptimizerConfig(
-                learning_rate=3e-3, warmup_steps=finetuning_steps // 10, gradient_clip=1.0
+                learning_rate=5e-3, warmup_steps=finetuning_steps // 10, gradient_clip=1.0
             ),
             overlap=0.25,
         ),
