@@ -139,7 +139,7 @@ def test_gradient_checkpointing_changes_no_gradient(norm: str) -> None:
 
 def test_norms_differ_in_what_a_volume_hears_of_its_batch() -> None:
     volumes = torch.rand(3, 1, 16, 16, 16, generator=torch.Generator().manual_seed(2))
-    differences = {}
+    differences, mixes = {}, {}
     for norm in ("batch-statistics", "batch", "instance"):
         torch.manual_seed(3)
         network = UNet3DConfig(width=2, norm=norm).build(1).eval()
@@ -147,9 +147,11 @@ def test_norms_differ_in_what_a_volume_hears_of_its_batch() -> None:
             together = network(volumes).decoder[0][:1]
             alone = network(volumes[:1]).decoder[0]
         differences[norm] = (together - alone).abs().max().item()
+        mixes[norm] = network.mixes_batch
     assert differences["batch-statistics"] > 1e-3
     assert differences["batch"] < 1e-5
     assert differences["instance"] < 1e-5
+    assert mixes == {"batch-statistics": True, "batch": False, "instance": False}
 
 
 def test_batch_statistics_of_one_volume_are_instance_norm() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import nibabel
 import numpy as np
@@ -34,6 +35,7 @@ class Threshold(nn.Module):
 
     label_names = LABELS
     window_hu = (-1000.0, 1000.0)
+    backbone = SimpleNamespace(mixes_batch=False)
 
     def forward(self, volumes: Tensor) -> Tensor:
         bright = 100 * (volumes[:, :1] - (THRESHOLD_HU + 1000) / 2000)

@@ -87,6 +87,19 @@ def test_one_window_is_the_network_itself() -> None:
     np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
 
 
+def test_windows_pass_together_only_where_they_leave_each_other_alone() -> None:
+    def batches_of(norm: str) -> list[int]:
+        segmenter = Segmenter(UNet3D(1, width=2, norm=norm), label_names=NAMES, window_hu=WINDOW)
+        sizes = []
+        segmenter.backbone.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
+        volume = np.zeros((1, 16, 16, 40), np.int16)
+        segment_volume(segmenter.eval(), volume, [True], crop_size=(16, 16, 16), overlap=0.5)
+        return sizes
+
+    assert batches_of("batch-statistics") == [1, 1, 1, 1]
+    assert batches_of("instance") == [4]
+
+
 def test_probabilities_add_up_to_one() -> None:
     volume = np.random.default_rng(0).integers(-500, 500, (1, 20, 9, 17)).astype(np.int16)
     found = segment_volume(small_segmenter(), volume, [True], crop_size=(16, 16, 16))

@@ -62,12 +62,15 @@ class Backbone(nn.Module, ABC):
         encoder_pyramid: Sizes of `Features.encoder`.
         decoder_pyramid: Sizes of `Features.decoder`; no levels where there is no decoder.
         divisor: Each axis of the input must be divisible by this, in voxels.
+        mixes_batch: Whether the features of a volume depend on the others in its batch, in
+            evaluation too.
     """
 
     in_channels: int
     encoder_pyramid: Pyramid
     decoder_pyramid: Pyramid
     divisor: Stride
+    mixes_batch: bool = False
 
     @abstractmethod
     def forward(self, volumes: Tensor) -> Features:

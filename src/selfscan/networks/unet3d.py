@@ -52,6 +52,7 @@ class UNet3D(Backbone):
         strides = ((1, 1, 1), (2, 2, 2), (4, 4, 4), (8, 8, 8))
         self.encoder_pyramid = self.decoder_pyramid = Pyramid(channels, strides)
         self.divisor = strides[-1]
+        self.mixes_batch = norm == "batch-statistics"
 
         entries = (in_channels, *channels[:-1])
         self.down = nn.ModuleList(

@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from selfscan.networks.backbone import Backbone
 from selfscan.scans.store import Store
-from selfscan.training.segmentation import Size, slide
+from selfscan.training.segmentation import Size, slide, windows_at_once
 from selfscan.training.voxel_head import VoxelHead
 from selfscan.transforms.intensity import to_unit
 
@@ -88,6 +88,7 @@ class FrozenBackbone:
             store[i].hounsfield,
             window_hu=self.window_hu,
             crop_size=self.crop_size,
+            at_once=windows_at_once(self.network),
             overlap=self.overlap,
             device=self.fabric.device,
         ).numpy()

@@ -74,20 +74,19 @@ def slide(
     *,
     window_hu: tuple[float, float],
     crop_size: Size,
+    at_once: int = 1,
     overlap: float = 0.5,
     device: torch.device | str = "cpu",
 ) -> Tensor:
     """Apply a dense network to a whole volume, overlapping windows averaged by Gaussian weights.
 
-    One window at a time passes the network, so that normalization by batch statistics treats it
-    like normalization by instance, and a prediction does not depend on its batch mates.
-
     Args:
-        network: From volumes (1, C, *crop_size) in [0, 1] to maps (1, K, *crop_size).
+        network: From volumes (B, C, *crop_size) in [0, 1] to maps (B, K, *crop_size).
         volume: As stored, (C, X, Y, Z); where smaller than a window it is padded.
         hounsfield: Which channels are CT, C of them.
         window_hu: The window of the CT channels.
         crop_size: The size of a window, in voxels.
+        at_once: Windows that pass the network together; see `windows_at_once`.
         overlap: Share of a window that its neighbor covers too, at least 0 and below 1.
         device: Where the network is; the maps are gathered in main memory.
 
@@ -101,7 +100,7 @@ def slide(
     maps = sliding_window_inference(
         units,
         roi_size=crop_size,
-        sw_batch_size=1,
+        sw_batch_size=at_once,
         predictor=lambda windows: network(windows).float(),
         overlap=overlap,
         mode="gaussian",
@@ -139,11 +138,21 @@ def segment_volume(
         hounsfield,
         window_hu=segmenter.window_hu,
         crop_size=crop_size,
+        at_once=windows_at_once(segmenter.backbone),
         overlap=overlap,
         device=device,
     )
     probabilities: npt.NDArray[Any] = torch.softmax(logits, dim=0).numpy()
     return probabilities
+
+
+def windows_at_once(backbone: Backbone) -> int:
+    """How many windows pass a network together without changing each other's result.
+
+    Four, or one for a network whose norm mixes them. PyTorch's convolutions of a single small
+    window take up to three times as long on a CPU, a window, as those of several.
+    """
+    return 1 if backbone.mixes_batch else 4
 
 
 def load_segmenter(path: Path) -> tuple[Segmenter, Checkpoint]:
