@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import pickle
+import signal
 
-from selfscan.errors import ScanError
+from selfscan.errors import Interrupted, ScanError
 
 
 def test_a_scan_error_says_what_was_found_expected_and_to_do() -> None:
@@ -15,3 +16,10 @@ def test_a_scan_error_travels_between_processes() -> None:
     error = ScanError("a.nii", found="0 bytes", expected="a NIfTI file", remedy="copy it again")
     twin = pickle.loads(pickle.dumps(error))
     assert (twin.path, twin.reason) == (error.path, error.reason)
+
+
+def test_an_interruption_says_how_to_go_on_and_travels_between_processes() -> None:
+    error = Interrupted(signal.SIGTERM, "step 7 is saved")
+    for one in (error, pickle.loads(pickle.dumps(error))):
+        assert str(one) == "stopped by SIGTERM; step 7 is saved"
+        assert one.exit_code == 143

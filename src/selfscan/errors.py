@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 
@@ -13,6 +14,24 @@ class SelfscanError(Exception):
     """
 
     exit_code = 2
+
+
+class Interrupted(SelfscanError):  # noqa: N818 - an order, not an error, like KeyboardInterrupt
+    """A signal asked to stop, and what was done so far is in order.
+
+    Args:
+        number: The signal's number; the exit code is 128 more.
+        advice: What is kept, and how to go on.
+    """
+
+    def __init__(self, number: int, advice: str) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}; {advice}")
+        self.exit_code = 128 + number
+        self._given = (number, advice)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Travels between processes whole."""
+        return type(self), self._given
 
 
 class ScanError(SelfscanError):

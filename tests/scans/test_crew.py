@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 from distributed import Client, KilledWorker
 
-from selfscan.scans.crew import StoppedError, crew, spread, stopped_by_signals
+from selfscan.errors import Interrupted
+from selfscan.scans.crew import crew, spread, stopped_by_signals
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,7 @@ def test_the_main_module_is_itself_again() -> None:
 
 
 def test_a_signal_becomes_an_error() -> None:
-    expected = pytest.raises(StoppedError, match="stopped by SIGTERM; try again")
+    expected = pytest.raises(Interrupted, match="stopped by SIGTERM; try again")
     with expected as raised, stopped_by_signals("try again"):
         os.kill(os.getpid(), 15)
     assert raised.value.exit_code == 143

@@ -13,13 +13,13 @@ import torch
 from torch import nn
 
 from selfscan.checkpoints.checkpoint import Checkpoint, load
-from selfscan.errors import SelfscanError
+from selfscan.errors import Interrupted, SelfscanError
 from selfscan.methods.method import Alarm, OptimizerConfig, Outcome
 from selfscan.networks.unet3d import UNet3DConfig
 from selfscan.scans.contract import PreprocessingContract
 from selfscan.scans.crops import Batch
 from selfscan.training.engine import EngineConfig
-from selfscan.training.loop import FitResult, Interrupted, LoopConfig, Trainable, fit
+from selfscan.training.loop import FitResult, LoopConfig, Trainable, fit
 from selfscan.training.optimization import ParameterGroup
 
 FILES = ("last.safetensors", "best.safetensors", "metrics.csv")
@@ -148,7 +148,7 @@ def test_a_run_that_broke_ends_like_one_that_did_not(tmp_path: Path, example: in
 def test_a_signal_ends_the_step_and_leaves_a_checkpoint(tmp_path: Path, number: int) -> None:
     run(tmp_path / "whole")
     toy = broken_at(9, lambda: os.kill(os.getpid(), number))
-    with pytest.raises(Interrupted, match="after step 3; give --resume") as stopped:
+    with pytest.raises(Interrupted, match="state after step 3 is saved; give --resume") as stopped:
         run(tmp_path / "stopped", toy)
     assert stopped.value.exit_code == 128 + number
     assert load(tmp_path / "stopped" / "last.safetensors").steps == 3

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from selfscan.training.signals import Interrupted, stop_requests
+from selfscan.training.signals import stop_requests
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -60,9 +60,3 @@ def test_workers_do_not_hear_a_signal_that_is_sent_to_all() -> None:
     with stop_requests():
         assert blocked_in_a_child() >= {signal.SIGINT, signal.SIGTERM}
     assert signal.SIGTERM not in blocked_in_a_child()
-
-
-def test_an_interruption_says_how_to_go_on() -> None:
-    error = Interrupted(signal.SIGTERM, step=7)
-    assert error.exit_code == 143
-    assert str(error) == "stopped by SIGTERM after step 7; give --resume to go on"

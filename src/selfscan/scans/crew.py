@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import dask
 from distributed import Client, LocalCluster, as_completed
 
-from selfscan.errors import SelfscanError
+from selfscan.errors import Interrupted
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -82,20 +82,12 @@ def spread(
         yield task, result
 
 
-class StoppedError(SelfscanError):
-    """The user, or the machine, asked to stop."""
-
-    def __init__(self, message: str, number: int) -> None:
-        super().__init__(message)
-        self.exit_code = 128 + number
-
-
 @contextmanager
 def stopped_by_signals(advice: str) -> Iterator[None]:
     """Turn SIGINT and SIGTERM into an error, so that workers end and files are left in order."""
 
     def stop(number: int, frame: FrameType | None) -> None:
-        raise StoppedError(f"stopped by {signal.Signals(number).name}; {advice}", number)
+        raise Interrupted(number, advice)
 
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -11,18 +11,19 @@ import torch
 from lightning_fabric import Fabric
 
 from selfscan.checkpoints.checkpoint import Checkpoint, save
+from selfscan.errors import Interrupted
 from selfscan.methods.method import Alarm, OptimizerConfig
 from selfscan.progress import Progress
 from selfscan.scans.crops import Batch
 from selfscan.training.alarms import Watch
 from selfscan.training.logs import RunLog
 from selfscan.training.optimization import ParameterGroup
-from selfscan.training.signals import Interrupted, StopRequest, stop_requests
+from selfscan.training.signals import StopRequest, stop_requests
 from selfscan.training.state import RunState, load_state, save_state
 from selfscan.training.step import Stepper
 from selfscan.training.wrapped import Trainable
 
-__all__ = ["FitResult", "Interrupted", "LoopConfig", "Trainable", "fit"]
+__all__ = ["FitResult", "LoopConfig", "Trainable", "fit"]
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,9 @@ def fit(
                 fabric.barrier()
             progress.advance(quality=quality)
             if signal and not is_last:
-                raise Interrupted(signal, step=state.step)
+                raise Interrupted(
+                    signal, f"the state after step {state.step} is saved; give --resume to go on"
+                )
     return FitResult(state.step, state.best_step, state.best_value)
 
 

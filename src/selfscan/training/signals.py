@@ -9,22 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from selfscan.errors import SelfscanError
-
-
-class Interrupted(SelfscanError):  # noqa: N818 - an order, not an error, like KeyboardInterrupt
-    """A run that stopped because it was asked to, with a checkpoint to go on from.
-
-    Args:
-        number: The signal's number; the exit code is 128 more.
-        step: The steps done.
-    """
-
-    def __init__(self, number: int, *, step: int) -> None:
-        name = signal.Signals(number).name
-        super().__init__(f"stopped by {name} after step {step}; give --resume to go on")
-        self.exit_code = 128 + number
-
 
 class StopRequest:
     """Whether a signal asked to stop, and which.
