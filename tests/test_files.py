@@ -56,3 +56,10 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
         interrupted_write()
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_what_a_writer_keeps_to_itself_has_the_mode_of_any_new_file(tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    with written_atomically(tmp_path / "whole") as temporary:
+        temporary.touch(mode=0o600)
+    assert (tmp_path / "whole").stat().st_mode == (tmp_path / "plain").stat().st_mode

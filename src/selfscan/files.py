@@ -50,7 +50,11 @@ def written_atomically(path: Path) -> Iterator[Path]:
     # The suffix stays last: some writers choose the format, or add an ending, by it.
     temporary = path.with_name(f".partial.{path.name}")
     try:
+        temporary.touch()
+        mode = temporary.stat().st_mode
+        temporary.unlink()
         yield temporary
+        temporary.chmod(mode)  # that of any new file: some writers let nobody else read theirs
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
         temporary.replace(path)

@@ -17,9 +17,9 @@ def shown(*parts: object) -> str:
 
 def test_every_reason_is_shown_until_there_are_too_many() -> None:
     few = [Unusable(Path(f"/data/deep/{n}.nii"), f"found [{n}]") for n in range(3)]
-    text = shown(closing_table(Path("out"), [], few))
+    text = shown(closing_table([], few))
     assert "left out: 3" in text
     assert all(f"found [{n}]" in text for n in range(3))
     assert "/data/deep" not in text
     many = [Unusable(Path(f"/data/{n}.nii"), "found nothing") for n in range(100)]
-    assert "and 80 more in rejected.parquet" in shown(closing_table(Path("out"), [], many))
+    assert "and 80 more in rejected.parquet" in shown(closing_table([], many))

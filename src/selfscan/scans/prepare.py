@@ -115,7 +115,8 @@ def prepare(
         rejected += left_out
         write_index(out, records, rejected, _label_names(out, found, notes))
         sweep(out, records)
-    console.print(closing_table(out, records, rejected))
+    console.print(str(out), soft_wrap=True, markup=False, highlight=False)
+    console.print(closing_table(records, rejected))
     if not records:
         raise SelfscanError(
             f"{out}: found no usable scan among {len(rejected)} inputs; expected at least one"

@@ -17,18 +17,15 @@ from selfscan.scans.sources import Unusable
 _SHOWN = 20  # rows of a table; the rest is counted and stands in the store
 
 
-def closing_table(
-    out: Path, records: Iterable[ScanRecord], rejected: Iterable[Unusable]
-) -> RenderableType:
+def closing_table(records: Iterable[ScanRecord], rejected: Iterable[Unusable]) -> RenderableType:
     """What the user should know when a store is done.
 
     Args:
-        out: The store.
         records: The scans in it.
         rejected: What was left out.
     """
     kept, left_out = list(records), sorted(rejected, key=lambda item: str(item.path))
-    scans = Table("kept", "scans", title=escape(str(out)), title_justify="left")
+    scans = Table("kept", "scans")
     scans.add_row("all", str(len(kept)))
     for name, count in sorted(Counter(" + ".join(scan.modality) for scan in kept).items()):
         scans.add_row(f"modality {name}", str(count))
