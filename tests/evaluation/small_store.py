@@ -13,10 +13,10 @@ from selfscan.methods.models_genesis import ModelsGenesisConfig
 from selfscan.networks.unet3d import UNet3DConfig
 from selfscan.scans.contract import PreprocessingContract
 from selfscan.scans.index import write_index
-from selfscan.scans.ingest import store_scan
-from selfscan.scans.notes import Settings
+from selfscan.scans.inputs.sources import Source
+from selfscan.scans.preparation.ingest import store_scan
+from selfscan.scans.preparation.notes import Settings
 from selfscan.scans.scan import Scan
-from selfscan.scans.sources import Source
 
 NETWORK = UNet3DConfig(width=2, norm="instance")
 SPLITS = ("train",) * 5 + ("validation",) + ("test",) * 4

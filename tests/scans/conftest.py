@@ -13,10 +13,10 @@ import pytest
 
 from selfscan.scans.contract import PreprocessingContract
 from selfscan.scans.index import write_index
-from selfscan.scans.ingest import store_scan
-from selfscan.scans.notes import Settings
+from selfscan.scans.inputs.sources import Source
+from selfscan.scans.preparation.ingest import store_scan
+from selfscan.scans.preparation.notes import Settings
 from selfscan.scans.scan import Modality, Scan
-from selfscan.scans.sources import Source
 from selfscan.scans.store import Store
 
 MakeStore = Callable[..., Store]

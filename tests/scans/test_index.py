@@ -8,9 +8,9 @@ import pytest
 
 from selfscan.scans.contract import PreprocessingContract
 from selfscan.scans.index import settle
-from selfscan.scans.notes import Note, Settings, note_path
+from selfscan.scans.inputs.sources import Source
+from selfscan.scans.preparation.notes import Note, Settings, note_path
 from selfscan.scans.record import ScanRecord
-from selfscan.scans.sources import Source
 
 SETTINGS = Settings(PreprocessingContract(), "nearest", (), None, "salt")
 

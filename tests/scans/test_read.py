@@ -8,9 +8,9 @@ import pytest
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 
 from selfscan.errors import ScanError
-from selfscan.scans.dicom import read_every_series
 from selfscan.scans.find import find
-from selfscan.scans.grid import require_same_grid
+from selfscan.scans.formats.dicom import read_every_series
+from selfscan.scans.preparation.grid import require_same_grid
 from selfscan.scans.read import read, read_labels
 
 DATA = Path(os.environ.get("SELFSCAN_DATA", Path(__file__).parents[3] / "shared" / "data"))

@@ -11,12 +11,12 @@ from selfscan.errors import ScanError, SelfscanError
 from selfscan.files import claim_folder
 from selfscan.metrics import ClassMetrics, case_metrics
 from selfscan.progress import Progress, console
-from selfscan.scans.description import label_names as label_names_in
-from selfscan.scans.description import read_json
-from selfscan.scans.geometry import spacing_of
-from selfscan.scans.grid import require_same_grid
+from selfscan.scans.formats.suffixes import KNOWN_SUFFIXES, stem_of, suffix_of
+from selfscan.scans.inputs.description import label_names as label_names_in
+from selfscan.scans.inputs.description import read_json
+from selfscan.scans.preparation.geometry import spacing_of
+from selfscan.scans.preparation.grid import require_same_grid
 from selfscan.scans.read import read_labels
-from selfscan.scans.suffixes import KNOWN_SUFFIXES, stem_of, suffix_of
 from selfscan.training.scores import print_scores, save_scores, score_rows
 
 

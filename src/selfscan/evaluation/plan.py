@@ -46,7 +46,10 @@ class Cell:
     folder: Path
 
     def __str__(self) -> str:
-        return f"{self.arm.name}, {self.labels} labels, seed {self.seed}"
+        return (
+            f"{self.arm.name}, {self.labels} labels, seed {self.seed}, "
+            f"learning rate {self.learning_rate:g}"
+        )
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from selfscan.errors import ContractError, ScanError
-from selfscan.scans.foreground import body_mask
-from selfscan.scans.geometry import LabelResampling, resample, resample_labels, to_ras
-from selfscan.scans.grid import require_same_grid
-from selfscan.scans.modality import guess_modality
+from selfscan.scans.preparation.foreground import body_mask
+from selfscan.scans.preparation.geometry import LabelResampling, resample, resample_labels, to_ras
+from selfscan.scans.preparation.grid import require_same_grid
+from selfscan.scans.preparation.modality import guess_modality
 from selfscan.scans.scan import Modality, Scan
 
 UNIT = 10_000  # the stored value of a percentile-scaled 1.0

@@ -6,13 +6,19 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from selfscan.errors import ScanError, SelfscanError
-from selfscan.scans.contents import is_dicom
-from selfscan.scans.datalist import listed_images, read_datalist
-from selfscan.scans.nnunet import is_nnunet, read_nnunet
-from selfscan.scans.pairs import read_folder, with_labels
-from selfscan.scans.sources import Found, Source, Unusable, with_unique_names, without_repeats
-from selfscan.scans.suffixes import KNOWN_SUFFIXES, stem_of, suffix_of
-from selfscan.scans.walk import dicom_name, unknown_suffix, walk
+from selfscan.scans.formats.suffixes import KNOWN_SUFFIXES, stem_of, suffix_of
+from selfscan.scans.inputs.contents import is_dicom
+from selfscan.scans.inputs.datalist import listed_images, read_datalist
+from selfscan.scans.inputs.nnunet import is_nnunet, read_nnunet
+from selfscan.scans.inputs.pairs import read_folder, with_labels
+from selfscan.scans.inputs.sources import (
+    Found,
+    Source,
+    Unusable,
+    with_unique_names,
+    without_repeats,
+)
+from selfscan.scans.inputs.walk import dicom_name, unknown_suffix, walk
 
 __all__ = ["Found", "Source", "Unusable", "find"]
 

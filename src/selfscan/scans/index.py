@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from selfscan.files import written_atomically
-from selfscan.scans.notes import Note, Settings, note_path
+from selfscan.scans.inputs.sources import Source, Unusable
+from selfscan.scans.preparation.notes import Note, Settings, note_path
 from selfscan.scans.record import SCHEMA, ScanRecord
-from selfscan.scans.sources import Source, Unusable
 
 _REJECTED = pa.schema([("path", pa.string()), ("reason", pa.string())])
 

@@ -19,16 +19,16 @@ from selfscan.files import claim_folder, written_atomically
 from selfscan.progress import Progress, console
 from selfscan.scans.contract import PreprocessingContract
 from selfscan.scans.crew import crew, spread, stopped_by_signals
-from selfscan.scans.datalist import read_splits
 from selfscan.scans.find import find
-from selfscan.scans.geometry import LabelResampling
 from selfscan.scans.index import settle, sweep, write_index
-from selfscan.scans.ingest import ingest
-from selfscan.scans.notes import Note, Settings, is_done, note_path, stamp_of
+from selfscan.scans.inputs.datalist import read_splits
+from selfscan.scans.inputs.sources import Found, Source, Unusable
+from selfscan.scans.preparation.geometry import LabelResampling
+from selfscan.scans.preparation.ingest import ingest
+from selfscan.scans.preparation.notes import Note, Settings, is_done, note_path, stamp_of
+from selfscan.scans.preparation.summary import closing_table
 from selfscan.scans.scan import Modality
-from selfscan.scans.sources import Found, Source, Unusable
 from selfscan.scans.store import Store
-from selfscan.scans.summary import closing_table
 
 _NO_ROOM = (ENOSPC, EDQUOT, EROFS)
 

@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 
 from selfscan.errors import ScanError
-from selfscan.scans.contents import first_bytes, is_dicom
-from selfscan.scans.dicom import read_series
-from selfscan.scans.grid import require_same_grid, require_volume
-from selfscan.scans.itk import read_itk
-from selfscan.scans.nifti import read_nifti
+from selfscan.scans.formats.dicom import read_series
+from selfscan.scans.formats.itk import read_itk
+from selfscan.scans.formats.nifti import read_nifti
+from selfscan.scans.formats.suffixes import KNOWN_SUFFIXES, suffix_of
+from selfscan.scans.inputs.contents import first_bytes, is_dicom
+from selfscan.scans.preparation.grid import require_same_grid, require_volume
+from selfscan.scans.preparation.values import require_labels, require_values
 from selfscan.scans.scan import Modality, Scan
-from selfscan.scans.suffixes import KNOWN_SUFFIXES, suffix_of
-from selfscan.scans.values import require_labels, require_values
 
 __all__ = ["Modality", "Scan", "read", "read_labels", "read_series"]
 

@@ -19,13 +19,13 @@ from selfscan.checkpoints.checkpoint import Checkpoint
 from selfscan.errors import ScanError, SelfscanError
 from selfscan.files import written_atomically
 from selfscan.progress import Progress, console
-from selfscan.scans.dicom import read_every_series
 from selfscan.scans.find import find
-from selfscan.scans.geometry import resample_onto
-from selfscan.scans.grid import shift_mm
+from selfscan.scans.formats.dicom import read_every_series
+from selfscan.scans.inputs.sources import Source
+from selfscan.scans.preparation.geometry import resample_onto
+from selfscan.scans.preparation.grid import shift_mm
 from selfscan.scans.read import read
 from selfscan.scans.scan import Modality, Scan
-from selfscan.scans.sources import Source
 from selfscan.training.engine import EngineConfig
 from selfscan.training.run_folder import open_run_folder
 from selfscan.training.segmentation import (

@@ -1,0 +1,24 @@
+"""Crops in one import: what an example is, the policies that draw it, the batches it ends in."""
+
+from __future__ import annotations
+
+from selfscan.scans.crops.batch import Batch, Item, collate
+from selfscan.scans.crops.examples import Crop, CropPolicy, Example
+from selfscan.scans.crops.loading import CropDataset, batches
+from selfscan.scans.crops.lung import LungCrops
+from selfscan.scans.crops.policies import ForegroundCrops, LabelCrops, UniformCrops
+
+__all__ = [
+    "Batch",
+    "Crop",
+    "CropDataset",
+    "CropPolicy",
+    "Example",
+    "ForegroundCrops",
+    "Item",
+    "LabelCrops",
+    "LungCrops",
+    "UniformCrops",
+    "batches",
+    "collate",
+]

@@ -1,0 +1,173 @@
+"""Where crops are drawn: anywhere, in the body, around labels, or by the published lung rule."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from selfscan.errors import SelfscanError
+from selfscan.scans.crops.examples import Crop, Example
+from selfscan.scans.record import Voxel
+from selfscan.scans.store import Store
+from selfscan.scans.volumes import CHUNK
+
+# A foreground of a tenth of its box is missed so often once in 800 draws; then its box is searched.
+_TRIES = 64
+
+
+@dataclass(frozen=True)
+class UniformCrops:
+    """One crop, anywhere inside a scan drawn uniformly; a smaller scan lies centered in it.
+
+    Attributes:
+        size: Voxels along (X, Y, Z).
+    """
+
+    size: Voxel
+
+    def __post_init__(self) -> None:
+        """Refuse a size without voxels."""
+        _require_size(self.size)
+
+    def check(self, store: Store) -> None:
+        """Any store will do."""
+
+    def draw(self, store: Store, random: np.random.Generator) -> Example:
+        """One crop, each position inside the scan equally likely."""
+        scan = int(random.integers(len(store)))
+        return _one(_anywhere(scan, store[scan].shape, self.size, random))
+
+
+@dataclass(frozen=True)
+class ForegroundCrops:
+    """One crop centered on a voxel drawn uniformly from the body of a scan drawn uniformly.
+
+    Near a border the crop is moved to lie inside the scan.
+
+    Attributes:
+        size: Voxels along (X, Y, Z).
+    """
+
+    size: Voxel
+
+    def __post_init__(self) -> None:
+        """Refuse a size without voxels."""
+        _require_size(self.size)
+
+    def check(self, store: Store) -> None:
+        """Any store will do: `prepare` gives each scan a foreground."""
+
+    def draw(self, store: Store, random: np.random.Generator) -> Example:
+        """One crop; its center is found by trying voxels of the foreground's box."""
+        scan = int(random.integers(len(store)))
+        shape, (first, past) = store[scan].shape, store[scan].foreground_box
+        for _ in range(_TRIES):
+            center = random.integers(first, past)
+            if store.read_foreground(scan, _voxel(center), (1, 1, 1)).item():
+                break
+        else:
+            extent = np.subtract(past, first)
+            inside = np.flatnonzero(store.read_foreground(scan, first, _voxel(extent)))
+            chosen = inside[random.integers(len(inside))]
+            center = np.array(first) + np.unravel_index(chosen, extent)
+        return _one(_around(scan, center, shape, self.size))
+
+
+@dataclass(frozen=True)
+class LabelCrops:
+    """One crop of a labelled scan, around a label or anywhere.
+
+    With probability `foreground_share` its center is a voxel of a class drawn uniformly among those
+    present, each voxel of the class equally likely; else, or in a scan without any label above 0,
+    the crop lies anywhere.
+
+    Attributes:
+        size: Voxels along (X, Y, Z).
+        foreground_share: Share of crops around a label.
+    """
+
+    size: Voxel
+    foreground_share: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Refuse values without a meaning."""
+        _require_size(self.size)
+        if not 0 <= self.foreground_share <= 1:
+            raise ValueError(f"foreground_share must be within 0 to 1, got {self.foreground_share}")
+
+    def check(self, store: Store) -> None:
+        """Refuse a store with unlabelled scans.
+
+        Raises:
+            SelfscanError: Some scans have no labels.
+        """
+        if not store.labelled.all():
+            raise SelfscanError(
+                f"{store.path}: found {(~store.labelled).sum()} of {len(store)} scans without "
+                "labels; crops around labels need labels in all; choose the labelled scans"
+            )
+
+    def draw(self, store: Store, random: np.random.Generator) -> Example:
+        """One crop; the class, then the chunk by its count of the class, then the voxel."""
+        scan = int(random.integers(len(store)))
+        shape = store[scan].shape
+        counts = label_counts(store, scan)
+        present = np.flatnonzero(counts[1:].sum(axis=1)) + 1
+        if random.random() >= self.foreground_share or not len(present):
+            return _one(_anywhere(scan, shape, self.size, random))
+        label = present[random.integers(len(present))]
+        rank = random.integers(counts[label].sum())
+        totals = counts[label].cumsum()
+        chunk = int(np.searchsorted(totals, rank, side="right"))
+        start = np.array(_chunk_starts(shape)[chunk])
+        labels = store.read_labels(scan, _voxel(start), (CHUNK,) * 3)
+        within = np.flatnonzero(labels == label)[rank - totals[chunk] + counts[label, chunk]]
+        center = start + np.unravel_index(within, labels.shape)
+        return _one(_around(scan, center, shape, self.size))
+
+
+@lru_cache(maxsize=4096)
+def label_counts(store: Store, scan: int) -> npt.NDArray[np.int64]:
+    """How many voxels of each label each chunk of 64 voxels a side holds, (labels, chunks)."""
+    chunks = [
+        np.bincount(store.read_labels(scan, start, (CHUNK,) * 3).ravel(), minlength=1)
+        for start in _chunk_starts(store[scan].shape)
+    ]
+    counts = np.zeros((max(map(len, chunks)), len(chunks)), dtype=np.int64)
+    for position, chunk in enumerate(chunks):
+        counts[: len(chunk), position] = chunk
+    return counts
+
+
+def _chunk_starts(shape: Voxel) -> list[Voxel]:
+    x, y, z = (range(0, length, CHUNK) for length in shape)
+    return [(i, j, k) for i in x for j in y for k in z]
+
+
+def _anywhere(scan: int, shape: Voxel, size: Voxel, random: np.random.Generator) -> Crop:
+    room = np.subtract(shape, size)
+    start = np.where(room >= 0, random.integers(0, np.maximum(room, 0) + 1), room // 2)
+    return Crop(scan, _voxel(start), size)
+
+
+def _around(scan: int, center: npt.NDArray[np.int64], shape: Voxel, size: Voxel) -> Crop:
+    room = np.subtract(shape, size)
+    start = np.clip(center - np.array(size) // 2, 0, np.maximum(room, 0))
+    return Crop(scan, _voxel(np.where(room >= 0, start, room // 2)), size)
+
+
+def _one(crop: Crop) -> Example:
+    return Example(crops=(crop,))
+
+
+def _voxel(position: npt.NDArray[np.int64]) -> Voxel:
+    x, y, z = position.tolist()
+    return x, y, z
+
+
+def _require_size(size: Voxel) -> None:
+    if len(size) != 3 or min(size) < 1:
+        raise ValueError(f"size must be three lengths of 1 voxel or more, got {size}")

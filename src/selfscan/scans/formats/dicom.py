@@ -1,0 +1,169 @@
+"""DICOM series to scans: judged slice by slice by their headers, then converted by dcm2niix.
+
+dcm2niix (Li et al. 2016, doi 10.1016/j.jneumeth.2016.03.001) decodes the transfer syntaxes and
+knows the vendors. Nothing is written outside of a temporary folder, which holds no patient field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from selfscan.errors import ScanError
+from selfscan.scans.formats.convert import convert_series
+from selfscan.scans.formats.nifti import read_nifti
+from selfscan.scans.formats.slices import (
+    STEP_TOLERANCE,
+    SliceHeader,
+    Stack,
+    read_slice_header,
+    stack_slices,
+)
+from selfscan.scans.inputs.contents import first_bytes, is_dicom
+from selfscan.scans.preparation.grid import require_volume
+from selfscan.scans.preparation.values import require_values
+from selfscan.scans.scan import Modality, Scan
+
+_MODALITIES: dict[str, Modality] = {"CT": "ct", "MR": "mr", "PT": "pt"}
+# Objects that go with an image and are none: masks, contours, doses, plans, reports.
+_COMPANIONS = ("SEG", "RTSTRUCT", "RTDOSE", "RTPLAN", "RTIMAGE", "REG", "SR", "PR", "KO", "DOC")
+_TILT_DEGREES = 0.5
+_TILTED = "gantry tilt: the slices were shifted onto a straight grid, voxels are interpolated"
+
+
+def read_series(source: Path | str | Sequence[Path | str]) -> list[Scan]:
+    """Read each series of a DICOM folder, or of a list of files, as one scan.
+
+    Raises:
+        ScanError: No series can be used.
+    """
+    scans, refused = read_every_series(source)
+    if scans:
+        return scans
+    raise refused[0]
+
+
+def read_every_series(
+    source: Path | str | Sequence[Path | str],
+) -> tuple[list[Scan], list[ScanError]]:
+    """Read what can be read, and say of each other series why it cannot.
+
+    Files that are no DICOM, and objects without an image (masks, contours, doses), are counted in
+    the warnings of the scans. One of the two lists may be empty, not both.
+
+    Args:
+        source: A folder, whose own files are read and not its sub-folders', or DICOM files.
+    """
+    folder, files = _files(source)
+    headers = [header for path in files if is_dicom(path) and (header := _image(path))]
+    if not headers:
+        return [], [_no_image(folder, files)]
+    groups: dict[tuple[str, ...], list[SliceHeader]] = {}
+    for header in headers:
+        own = str(header.path) if header.frames > 1 else ""
+        groups.setdefault((header.series, header.modality, own), []).append(header)
+    left_out = len(files) - len(headers)
+    note = (
+        (f"{left_out} files beside it hold no readable DICOM image: left out",) if left_out else ()
+    )
+    scans: list[Scan] = []
+    refused: list[ScanError] = []
+    for group in groups.values():
+        name = folder if len(groups) == 1 else group[0].path
+        try:
+            scans += [scan.with_warnings(*note) for scan in _convert(name, group)]
+        except ScanError as error:
+            refused.append(error)
+    return scans, refused
+
+
+def _files(source: Path | str | Sequence[Path | str]) -> tuple[Path, list[Path]]:
+    """The path that names the source in messages, and its files in order."""
+    if not isinstance(source, (str, Path)):
+        files = sorted(Path(path) for path in source)
+        if not files:
+            raise ValueError("a series needs at least one file, got none")
+        return files[0].parent if len(files) > 1 else files[0], files
+    path = Path(source)
+    if not path.is_dir():
+        return path, [path]
+    files = sorted(file for file in path.iterdir() if file.is_file())
+    return path, [file for file in files if not file.name.startswith(".")]
+
+
+def _image(path: Path) -> SliceHeader | None:
+    header = read_slice_header(path)
+    return None if header is None or header.modality in _COMPANIONS else header
+
+
+def _no_image(folder: Path, files: list[Path]) -> ScanError:
+    if len(files) == 1:
+        first_bytes(files[0])
+    return ScanError(
+        folder,
+        found=f"no readable DICOM image (files looked at: {len(files)})",
+        expected="the slices of a series",
+        remedy="give the folder of the images; contours, doses and damaged files are no images",
+    )
+
+
+def _convert(name: Path, headers: list[SliceHeader]) -> list[Scan]:
+    """The volumes of one series, refused where their spacing would not be true."""
+    if not all(header.gray for header in headers):
+        raise ScanError(
+            name,
+            found="color pixels",
+            expected="gray values",
+            remedy="leave the series out; it is a picture of a scan",
+        )
+    stack = None if headers[0].frames > 1 else stack_slices(name, headers)
+    files = [header.path for header in (stack.headers if stack else headers)]
+    about = headers[0]
+    try:
+        with TemporaryDirectory(prefix="selfscan-") as folder:
+            scans = [read_nifti(path) for path in convert_series(name, files, Path(folder))]
+        if stack is not None:
+            scans = [_on_stack(name, scans, stack)]
+        scans = [require_values(require_volume(scan)) for scan in scans]
+    except ScanError as error:
+        # The name of a temporary volume would tell nobody anything.
+        raise ScanError(
+            name, found=error.found, expected=error.expected, remedy=error.remedy
+        ) from error
+    tilted = stack is not None and stack.tilt_degrees > _TILT_DEGREES
+    return [
+        replace(
+            scan,
+            modality=(_MODALITIES.get(about.modality, "other"),),
+            subject=about.subject,
+            source=tuple(files),
+            warnings=(*scan.warnings, *((_TILTED,) if tilted else ())),
+        )
+        for scan in scans
+    ]
+
+
+def _on_stack(name: Path, scans: list[Scan], stack: Stack) -> Scan:
+    """The converted volume with the mean step of its slices; dcm2niix takes the first step.
+
+    Raises:
+        ScanError: The conversion contradicts the headers of the slices.
+    """
+    slices = [scan.shape[2] for scan in scans]
+    spacings = [float(np.linalg.norm(scan.affine[:3, 2])) for scan in scans]
+    if slices == [len(stack.headers)] and np.isclose(
+        spacings[0], stack.step_mm, rtol=STEP_TOLERANCE
+    ):
+        scale = np.diag([1, 1, stack.step_mm / spacings[0], 1])
+        return replace(scans[0], affine=scans[0].affine @ scale)
+    shown = ", ".join(f"{n} {mm:.4g} mm apart" for n, mm in zip(slices, spacings, strict=True))
+    raise ScanError(
+        name,
+        found=f"slices that dcm2niix converts to {shown}",
+        expected=f"{len(stack.headers)} {stack.step_mm:.4g} mm apart, by their headers",
+        remedy="the series is mixed or damaged; convert it to NIfTI and check it",
+    )

@@ -1,0 +1,1 @@
+"""What users hand over: folders, files and lists, as sources of scans and labels."""

@@ -1,0 +1,91 @@
+"""What the first bytes of a file say, before any reader trusts its name or its header."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from selfscan.errors import ScanError
+from selfscan.scans.formats.suffixes import DICOM_SUFFIXES, suffix_of
+
+# RFC 1951: a deflate block of two bits for 258 bytes, so no gzip stream grows by more than this.
+DEFLATE_RATIO = 1032
+
+_POINTERS = (b"version https://git-lfs", b"/annex/objects/", b"../.git/annex/")
+
+
+def first_bytes(path: Path, count: int = 512) -> bytes:
+    """The start of a file that is there and holds data.
+
+    Raises:
+        ScanError: The file is missing, cannot be opened, is empty, or stands in for data that a
+            large-file store has not delivered.
+    """
+    if not path.exists():
+        raise ScanError(
+            path,
+            found="no such file",
+            expected="a scan",
+            remedy="correct the path or restore the file",
+        )
+    try:
+        with path.open("rb") as file:
+            start = file.read(count)
+    except OSError as error:
+        raise ScanError(
+            path,
+            found=f"a file that cannot be opened ({error.strerror})",
+            expected="a readable file",
+            remedy="check its permissions and the disk",
+        ) from error
+    if not start:
+        raise ScanError(
+            path,
+            found="an empty file of 0 bytes",
+            expected="a scan",
+            remedy="copy or download it again",
+        )
+    if start.startswith(_POINTERS):
+        raise ScanError(
+            path,
+            found="a text pointer of a large-file store",
+            expected="the data it points to",
+            remedy="fetch the data, for example with `git lfs pull`",
+        )
+    return start
+
+
+def is_gzip(start: bytes) -> bool:
+    """Whether a file that starts so is compressed by gzip, whatever its name says."""
+    return start[:2] == b"\x1f\x8b"
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file is named as DICOM or has its mark, four bytes after a preamble of 128."""
+    if path.is_dir():
+        return False
+    if suffix_of(path) in DICOM_SUFFIXES:
+        return True
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
+def require_room(path: Path, *, needed: int, held: int, compressed: bool) -> None:
+    """Refuse a header that claims more bytes than the file can hold, before memory is taken.
+
+    Args:
+        path: The file, for the message.
+        needed: Bytes of voxels that the header claims.
+        held: Bytes of the file, or files, that hold them.
+        compressed: Whether they are deflated, and may grow.
+    """
+    most = held * DEFLATE_RATIO if compressed else held
+    if needed > most:
+        raise ScanError(
+            path,
+            found=f"{held:,} bytes that hold at most {most:,} bytes of voxels",
+            expected=f"the {needed:,} bytes its header claims",
+            remedy="the file is truncated or its header is wrong; copy or export it again",
+        )

@@ -1,0 +1,1 @@
+"""The steps of `prepare`: from a scan as it was read to a scan as the store keeps it."""

@@ -1,0 +1,62 @@
+"""The closing table of `prepare`: what is in the store, what was left out and why."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+
+from selfscan.scans.inputs.sources import Unusable
+from selfscan.scans.record import ScanRecord
+
+_SHOWN = 20  # rows of a table; the rest is counted and stands in the store
+
+
+def closing_table(records: Iterable[ScanRecord], rejected: Iterable[Unusable]) -> RenderableType:
+    """What the user should know when a store is done.
+
+    Args:
+        records: The scans in it.
+        rejected: What was left out.
+    """
+    kept, left_out = list(records), sorted(rejected, key=lambda item: str(item.path))
+    scans = Table("kept", "scans")
+    scans.add_row("all", str(len(kept)))
+    for name, count in sorted(Counter(" + ".join(scan.modality) for scan in kept).items()):
+        scans.add_row(f"modality {name}", str(count))
+    for split, count in sorted(Counter(scan.split or "" for scan in kept).items()):
+        scans.add_row(f"split {split}" if split else "in no split", str(count))
+    scans.add_row("labelled", str(sum(scan.labelled for scan in kept)))
+    tables: list[RenderableType] = [scans]
+    warnings = Counter(warning for scan in kept for warning in scan.warnings)
+    if warnings:
+        told = Table("warning", "scans")
+        for warning, count in warnings.most_common(_SHOWN):
+            told.add_row(escape(warning), str(count))
+        tables += [told, *_rest(len(warnings), "scans.parquet")]
+    if left_out:
+        refused = Table(title=f"left out: {len(left_out)}", title_justify="left")
+        refused.add_column("input", overflow="fold", ratio=1)
+        refused.add_column("why", ratio=2)
+        common = _common_folder(left_out)
+        for item in left_out[:_SHOWN]:
+            shown = item.path.relative_to(common) if common else item.path
+            refused.add_row(escape(str(shown)), escape(item.reason))
+        tables += [refused, *_rest(len(left_out), "rejected.parquet")]
+    return Group(*tables)
+
+
+def _common_folder(items: Sequence[Unusable]) -> Path | None:
+    """The folder that all inputs lie in, which need not be repeated in each row."""
+    if len(items) < 2 or not all(item.path.is_absolute() for item in items):
+        return None
+    return Path(os.path.commonpath([item.path.parent for item in items]))
+
+
+def _rest(rows: int, file: str) -> list[RenderableType]:
+    return [f"and {rows - _SHOWN} more in {file}"] if rows > _SHOWN else []

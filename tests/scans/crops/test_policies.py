@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from selfscan.errors import SelfscanError
+from selfscan.scans.crops.policies import ForegroundCrops, LabelCrops, UniformCrops
+
+SHAPE = (40, 36, 20)
+
+
+@pytest.fixture
+def store(make_store, random):
+    return make_store([random.integers(-1000, 1000, SHAPE).astype(np.int16) for _ in range(3)])
+
+
+def test_uniform_crops_lie_inside_and_reach_every_place(store, random) -> None:
+    size = (38, 36, 30)
+    starts = {UniformCrops(size).draw(store, random).crops[0].start for _ in range(200)}
+    assert starts == {(x, 0, -5) for x in range(3)}
+
+
+def test_foreground_crops_center_on_every_body_voxel_alike(make_store, random) -> None:
+    volume = np.full((50, 30, 20), -1000, dtype=np.int16)
+    volume[10:14, 10:14, 4:12] = 0
+    volume[30:34, 10:18, 4:12] = 0
+    store = make_store([volume])
+    body = store.read_foreground(0)
+    counts = np.zeros(body.shape)
+    for _ in range(800):
+        crop = ForegroundCrops((5, 5, 5)).draw(store, random).crops[0]
+        center = np.array(crop.start) + 2
+        counts[tuple(center)] += 1
+    assert counts[~body].sum() == 0
+    share = counts[:20].sum() / 800
+    assert share == pytest.approx(body[:20].sum() / body.sum(), abs=0.06)
+    assert counts.max() < 15  # 800 draws among 384 voxels
+
+
+def test_a_lone_body_voxel_in_a_large_box_is_found(make_store, random) -> None:
+    volume = np.full((60, 60, 60), -1000, dtype=np.int16)
+    volume[0, 0, 0] = volume[59, 59, 59] = 100
+    store = make_store([volume])
+    assert store.read_foreground(0).sum() == 2
+    starts = {ForegroundCrops((9, 9, 9)).draw(store, random).crops[0].start for _ in range(20)}
+    assert starts == {(0, 0, 0), (51, 51, 51)}
+
+
+def test_label_crops_draw_classes_alike_and_voxels_alike(make_store, random) -> None:
+    labels = np.zeros((100, 80, 70), dtype=np.uint8)
+    labels[70:75, 70:75, 66:69] = 1
+    labels[5:45, 5:45, 5:45] = 2
+    volume = random.integers(-100, 100, labels.shape).astype(np.int16)
+    store = make_store([volume], labels=[labels])
+    policy = LabelCrops((3, 3, 1), foreground_share=1.0)
+    centers = [
+        tuple(np.add(policy.draw(store, random).crops[0].start, (1, 1, 0))) for _ in range(600)
+    ]
+    drawn = np.array([labels[center] for center in centers])
+    assert (drawn > 0).all()
+    assert (drawn == 1).mean() == pytest.approx(0.5, abs=0.06)
+    small = {center for center in centers if labels[center] == 1}
+    assert len(small) > 65
+    anywhere = LabelCrops((3, 3, 1), foreground_share=0.0)
+    starts = np.array([anywhere.draw(store, random).crops[0].start for _ in range(100)])
+    assert starts.max(axis=0).tolist() > [90, 70, 60]
+
+
+def test_an_empty_label_map_still_gives_crops(make_store, random) -> None:
+    volume = random.integers(-100, 100, SHAPE).astype(np.int16)
+    store = make_store([volume], labels=[np.zeros(SHAPE, dtype=np.uint8)])
+    crop = LabelCrops((8, 8, 8), foreground_share=1.0).draw(store, random).crops[0]
+    assert crop.size == (8, 8, 8)
+
+
+def test_policies_without_a_meaning_are_refused(store) -> None:
+    with pytest.raises(SelfscanError, match="3 of 3 scans without labels"):
+        LabelCrops((4, 4, 4)).check(store)
+    with pytest.raises(ValueError, match=r"three lengths .* got \(4, 0, 4\)"):
+        UniformCrops((4, 0, 4))
+    with pytest.raises(ValueError, match=r"within 0 to 1, got 1\.5"):
+        LabelCrops((4, 4, 4), foreground_share=1.5)
