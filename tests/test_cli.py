@@ -74,6 +74,11 @@ def test_a_number_or_a_list_of_names(
     assert calls[0]["cases"] == expected
 
 
+def test_a_list_may_have_one_value(calls: list[dict[str, Any]]) -> None:
+    assert cli.main(["pretrain", "s", "o", "--labels", "3"]) == 0
+    assert calls[0]["labels"] == [3]
+
+
 def test_flags_become_typed_arguments(calls: list[dict[str, Any]]) -> None:
     options = ["s", "o", "--resume", "--labels", "4", "8", "--recipe.crop_size", "40", "56", "40"]
     assert cli.main(["pretrain", *options]) == 0

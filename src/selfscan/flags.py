@@ -103,7 +103,7 @@ def _kinds_of_fields(kinds: dict[str, Any]) -> dict[str, Any]:
 
 def _stands_as_it_is(values: list[str], kind: Any) -> bool:
     """A list in brackets, or one number where the type may be a number too."""
-    one_number = int in typing.get_args(kind) and len(values) == 1 and values[0].isdecimal()
+    one_number = int in _types(kind) and len(values) == 1 and values[0].isdecimal()
     return one_number or values[0].startswith("[")
 
 
@@ -119,7 +119,11 @@ def _listed(values: list[str], kind: Any) -> str:
 
 def _list_types(kind: Any) -> list[Any]:
     """The list types among those that an argument may have."""
-    union = typing.get_origin(kind) in (typing.Union, types.UnionType)
-    parts = [kind] if not union else list(typing.get_args(kind))
-    origins = [(part, typing.get_origin(part)) for part in parts]
+    origins = [(part, typing.get_origin(part)) for part in _types(kind)]
     return [part for part, of in origins if isinstance(of, type) and issubclass(of, Sequence)]
+
+
+def _types(kind: Any) -> tuple[Any, ...]:
+    """The members of a union; another type alone."""
+    union = typing.get_origin(kind) in (typing.Union, types.UnionType)
+    return typing.get_args(kind) if union else (kind,)
