@@ -36,6 +36,7 @@ def test_an_import_against_the_flow_is_caught(tmp_path: Path) -> None:
         "training",
         "checkpoints",
         "methods",
+        "losses",
         "scans",
         "transforms",
         "networks",

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from selfscan.networks.backbone import Backbone
+from selfscan.networks.voxels import voxel_features
 from selfscan.scans.store import Store
 from selfscan.training.segmentation import Size, slide, windows_at_once
 from selfscan.training.voxel_head import VoxelHead
@@ -71,7 +72,12 @@ class FrozenBackbone:
             x, y, z = (slice(s, s + c) for s, c in zip(start, self.crop_size, strict=True))
             with self.fabric.autocast():
                 levels = self.network(units[..., x, y, z].to(self.fabric.device)).dense
-            found[chosen] = self._look_up(levels, torch.from_numpy(places[chosen] - start))
+            found[chosen] = voxel_features(
+                levels,
+                self.network.dense_pyramid.strides,
+                torch.zeros(len(chosen), dtype=torch.int64),
+                torch.from_numpy(places[chosen] - start),
+            ).to("cpu", torch.float32)
         return found
 
     def logits(self, head: VoxelHead, store: Store, i: int) -> npt.NDArray[Any]:
@@ -80,7 +86,7 @@ class FrozenBackbone:
         def network(windows: Tensor) -> Tensor:
             with self.fabric.autocast():
                 levels = self.network(windows).dense
-            return head.dense(levels, windows.shape[2:])
+            return head.dense(levels, self.network.dense_pyramid.strides, windows.shape[2:])
 
         return slide(
             network,
@@ -92,15 +98,6 @@ class FrozenBackbone:
             overlap=self.overlap,
             device=self.fabric.device,
         ).numpy()
-
-    def _look_up(self, levels: Sequence[Tensor], positions: Tensor) -> Tensor:
-        """The cells (N, F) of levels (1, C, ...) that positions (N, 3) of a window lie in."""
-        found = []
-        for level in levels:
-            cells = torch.tensor(level.shape[2:])
-            x, y, z = (positions * cells // torch.tensor(self.crop_size)).to(level.device).unbind(1)
-            found.append(level[0, :, x, y, z].T.float().cpu())
-        return torch.cat(found, dim=1)
 
     def _nearest_windows(self, places: Positions, shape: Sequence[int]) -> Positions:
         """Starts (N, 3) of the windows whose centers are nearest to places (N, 3)."""

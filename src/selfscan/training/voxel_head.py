@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from selfscan.errors import SelfscanError
+from selfscan.networks.backbone import Stride
 
 Classes = npt.NDArray[np.int64]
 _NEVER = -1e4  # the logit of a class that was never seen; finite, so that averages stay numbers
@@ -45,15 +46,19 @@ class VoxelHead(nn.Module):
             hidden = layer(functional.relu(hidden))
         return hidden
 
-    def dense(self, levels: Sequence[Tensor], size: torch.Size) -> Tensor:
+    def dense(
+        self, levels: Sequence[Tensor], strides: Sequence[Stride], size: torch.Size
+    ) -> Tensor:
         """Give logits (B, K, *size) of a pyramid whose levels are (B, C, X/s, Y/s, Z/s)."""
+        x, y, z = size
         weight = self.first.weight / self.deviation
         bias = self.first.bias - weight @ self.mean
         parts = torch.split(weight, [level.shape[1] for level in levels], dim=1)
         hidden = bias.view(1, -1, 1, 1, 1).to(levels[0])
-        for level, part in zip(levels, parts, strict=True):
+        for level, stride, part in zip(levels, strides, parts, strict=True):
             share = torch.einsum("bcxyz,kc->bkxyz", level, part.to(level))
-            hidden = hidden + functional.interpolate(share, size=list(size), mode="nearest")
+            repeated = functional.interpolate(share, scale_factor=[float(s) for s in stride])
+            hidden = hidden + repeated[..., :x, :y, :z]
         for layer in self.later:
             hidden = layer(functional.relu(hidden).float().movedim(1, -1)).movedim(-1, 1)
         return hidden

@@ -1,0 +1,1 @@
+"""Losses: one pure function of tensors a file."""
