@@ -147,8 +147,8 @@ def test_blur_keeps_a_constant_and_spreads_a_point() -> None:
     volumes[:, :, 4, 4, 4] = 1.0
     labels = torch.zeros(2, 9, 9, 9, dtype=torch.long)
     changed, _ = apply_augmentation(volumes, labels, torch.ones(2, 3), drawn)
-    weights = torch.exp(-(torch.arange(-3.0, 4.0) ** 2) / 2)
-    assert changed[0, 0, 4, 4, 4].item() == pytest.approx((weights[3] / weights.sum()).item() ** 3)
+    weights = torch.exp(-(torch.arange(-4.0, 5.0) ** 2) / 2)
+    assert changed[0, 0, 4, 4, 4].item() == pytest.approx((weights[4] / weights.sum()).item() ** 3)
     assert changed[0].sum().item() == pytest.approx(1.0, abs=1e-5)
     assert torch.equal(changed[1], volumes[1])
     flat, _ = apply_augmentation(torch.full_like(volumes, 0.3), labels, torch.ones(2, 3), drawn)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from selfscan.transforms.filters import WIDEST, gaussian_blur
 from selfscan.transforms.random import KeyedGenerator
 
 Axis = Literal["x", "y", "z"]
@@ -68,6 +69,8 @@ class AugmentationConfig:
         for name in ("noise", "blur", "brightness"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        if self.blur > WIDEST:
+            raise ValueError(f"blur must be at most {WIDEST} voxels, got {self.blur}")
         if not 0 <= self.rotation_degrees <= 180:
             raise ValueError(f"rotation_degrees must lie in [0, 180], got {self.rotation_degrees}")
         if not set(self.mirror_axes) <= set("xyz"):
@@ -175,25 +178,17 @@ def _warp(
 
 
 def _blur(volumes: Tensor, deviation: Tensor) -> Tensor:
-    """Blur the examples with a deviation above 0, one axis after another, edges repeated."""
+    """Blur the examples with a deviation above 0 along all three axes."""
     chosen = deviation.nonzero()[:, 0]
     if not len(chosen):
         return volumes
-    reach = torch.arange(-3.0, 4.0, device=volumes.device)
-    kernel = torch.softmax(-(reach**2) / (2 * deviation[chosen, None] ** 2), dim=1)
-    blurred = volumes[chosen]
-    examples, channels = blurred.shape[:2]
-    kernel = kernel.repeat_interleave(channels, 0)
-    flat = blurred.reshape(1, examples * channels, *blurred.shape[2:])
-    for axis in range(3):
-        shape, padding = [1, 1, 1], [0] * 6
-        shape[axis] = len(reach)
-        padding[4 - 2 * axis] = padding[5 - 2 * axis] = len(reach) // 2
-        weight = kernel.view(-1, 1, *shape)
-        flat = functional.conv3d(
-            functional.pad(flat, padding, "replicate"), weight, groups=examples * channels
-        )
-    return volumes.index_copy(0, chosen, flat.view_as(blurred))
+    channels = volumes.shape[1]
+    blurred = gaussian_blur(
+        volumes[chosen].flatten(0, 1),
+        deviation[chosen].repeat_interleave(channels),
+        axes=(0, 1, 2),
+    )
+    return volumes.index_copy(0, chosen, blurred.view(-1, *volumes.shape[1:]))
 
 
 def _rotation(angles: Tensor) -> Tensor:
