@@ -53,10 +53,11 @@ def test_a_given_precision_and_number_of_threads_are_used() -> None:
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told")
 def test_freed_memory_is_used_again() -> None:
     EngineConfig(accelerator="cpu").fabric()
-    size = 16 * 2**20
-    torch.ones(size)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(4):
-        torch.ones(size)
-    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-    assert faults < size * 4 / resource.getpagesize() / 10
+    pages = 2**26 // resource.getpagesize()
+    faults = []
+    for _ in range(12):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        torch.ones(2**24)
+        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    # The first ones may still find no gap that fits.
+    assert max(faults[6:]) < pages / 10
