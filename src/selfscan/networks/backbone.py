@@ -84,6 +84,24 @@ class Backbone(nn.Module, ABC):
     def encoder_parameters(self) -> list[nn.Parameter]:
         """The parameters that `encode` uses, as staged unfreezing and partial loading need."""
 
+    def check(self, volumes: Tensor) -> None:
+        """Refuse volumes that do not fit.
+
+        Raises:
+            ValueError: They are not (B, in_channels, X, Y, Z), or an axis is not divisible by
+                `divisor`.
+        """
+        shape = tuple(volumes.shape)
+        if len(shape) != 5 or shape[1] != self.in_channels:
+            raise ValueError(
+                f"expected volumes of shape (B, {self.in_channels}, X, Y, Z), got {shape}"
+            )
+        if any(length % factor for length, factor in zip(shape[2:], self.divisor, strict=True)):
+            raise ValueError(
+                f"the axes must be divisible by {self.divisor}, got {shape[2:]}; "
+                "choose a crop size of such multiples"
+            )
+
     @property
     def dense_pyramid(self) -> Pyramid:
         """Sizes of `Features.dense`."""

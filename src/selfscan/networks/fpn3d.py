@@ -80,11 +80,7 @@ class FPN3D(Backbone):
 
     def encode(self, volumes: Tensor) -> tuple[Tensor, ...]:
         """Compute the levels of the way down, fine to coarse; the coarsest is in both pyramids."""
-        if volumes.ndim != 5 or volumes.shape[1] != self.in_channels:
-            raise ValueError(
-                f"expected volumes of shape (B, {self.in_channels}, X, Y, Z), "
-                f"got {tuple(volumes.shape)}"
-            )
+        self.check(volumes)
         levels = [self.down[0](self.stem(volumes))]
         for widen, stage in zip(self.widen, self.down[1:], strict=True):
             levels.append(stage(widen(self.pool(levels[-1]))))

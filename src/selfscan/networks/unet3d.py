@@ -85,7 +85,7 @@ class UNet3D(Backbone):
 
     def encode(self, volumes: Tensor) -> tuple[Tensor, ...]:
         """Compute the four levels of the encoder, fine to coarse; an eighth of the whole work."""
-        _check_shape(volumes, in_channels=self.in_channels, divisor=self.divisor[0])
+        self.check(volumes)
         levels = [self._run(self.down[0], volumes)]
         for stage in self.down[1:]:
             levels.append(self._run(stage, self.pool(levels[-1])))
@@ -153,14 +153,3 @@ def _block(entry: int, exit: int, norm: Norm) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv3d(entry, exit, kernel_size=3, padding=1), layer, nn.ReLU(inplace=True)
     )
-
-
-def _check_shape(volumes: Tensor, *, in_channels: int, divisor: int) -> None:
-    shape = tuple(volumes.shape)
-    if len(shape) != 5 or shape[1] != in_channels:
-        raise ValueError(f"expected volumes of shape (B, {in_channels}, X, Y, Z), got {shape}")
-    if any(length % divisor for length in shape[2:]):
-        raise ValueError(
-            f"each axis must be divisible by {divisor}, since the network halves it three times, "
-            f"got {shape[2:]}; choose a crop size of multiples of {divisor}"
-        )
