@@ -100,8 +100,7 @@ class EngineConfig:
 def _keep_freed_memory() -> None:
     """Have the C library keep what is freed for the next allocation, where it is glibc.
 
-    Each large tensor is otherwise given back to the system and faulted in again, page by page: a
-    tenth to a third of the time of a step on a CPU.
+    Each large tensor is otherwise given back to the system and faulted in again, page by page.
     """
     library = ctypes.CDLL(None)
     if hasattr(library, "gnu_get_libc_version"):

@@ -149,8 +149,8 @@ def segment_volume(
 def windows_at_once(backbone: Backbone) -> int:
     """How many windows pass a network together without changing each other's result.
 
-    Four, or one for a network whose norm mixes them. PyTorch's convolutions of a single small
-    window take up to three times as long on a CPU, a window, as those of several.
+    Four, or one for a network whose norm mixes them. On one thread of a CPU, PyTorch takes a slower
+    path for the convolutions of a single small window than for those of several.
     """
     return 1 if backbone.mixes_batch else 4
 
