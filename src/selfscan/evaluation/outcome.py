@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from selfscan.checkpoints.checkpoint import load
@@ -75,19 +76,25 @@ def save_outcome(
 
 def print_summary(cases: pd.DataFrame, plan: Plan) -> None:
     """Print the table of mean Dice and differences, and the verdicts."""
-    table = Table(title="mean Dice of the test cases, with 95% intervals", title_justify="left")
-    for heading in ("labels", "arm", "Dice", "interval", "difference", "interval", "p"):
-        table.add_column(heading, justify="left" if heading == "arm" else "right", no_wrap=True)
+    table = Table(
+        title="Dice of the test cases (95% intervals)",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),  # fits 80 columns
+    )
+    table.add_column("labels", justify="right")
+    table.add_column("arm", overflow="fold")
+    for heading in ("mean Dice", "difference", "p"):
+        table.add_column(heading, justify="right", no_wrap=True)
     summary = summarize(cases, baseline=plan.baseline).sort_values("labels", kind="stable")
     for row in summary.to_dict("records"):
-        shown = [f"{row['dice']:.3f}", f"{row['dice_low']:.3f} to {row['dice_high']:.3f}"]
+        shown = [f"{row['dice']:.3f} ({row['dice_low']:.3f}, {row['dice_high']:.3f})"]
         if plan.baseline is not None and row["arm"] != plan.baseline:
-            interval = f"{row['difference_low']:+.3f} to {row['difference_high']:+.3f}"
+            interval = f"({row['difference_low']:+.3f}, {row['difference_high']:+.3f})"
             p_value = p_text(row["p_value"]).removeprefix("= ")
-            shown += [f"{row['difference']:+.3f}", interval, p_value]
+            shown += [f"{row['difference']:+.3f} {interval}", p_value]
         table.add_row(str(row["labels"]), row["arm"], *shown)
-    # Numbers cut in two are worse than a line that a narrow terminal breaks.
-    console.print(table, width=max(console.width, 110))
+    console.print(table)
     for verdict in verdicts(cases, baseline=plan.baseline) if plan.baseline else []:
         console.print(f"{verdict.headline} {verdict.sentence}", highlight=False, soft_wrap=True)
 
