@@ -149,3 +149,10 @@ def test_normal_numbers_are_standard() -> None:
 def test_keys_of_another_kind_are_refused(keys: torch.Tensor) -> None:
     with pytest.raises(ValueError, match=r"keys must be int64 of shape \(B,\), got"):
         KeyedGenerator(keys)
+
+
+def test_split_gives_streams_that_differ_and_belong_to_the_example() -> None:
+    together = examples(3, 8).split(4)
+    assert len(together) == 8
+    assert len(set(together.keys.tolist())) == 8
+    assert together.keys[4:].tolist() == examples(8).split(4).keys.tolist()

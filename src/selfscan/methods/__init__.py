@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from selfscan.methods.method import MethodConfig
 from selfscan.methods.models_genesis import ModelsGenesisConfig
+from selfscan.methods.vox2vec import Vox2VecConfig
 
-METHODS: dict[str, type[MethodConfig]] = {ModelsGenesisConfig.name: ModelsGenesisConfig}
+METHODS: dict[str, type[MethodConfig]] = {
+    config.name: config for config in (ModelsGenesisConfig, Vox2VecConfig)
+}
 
 
 def method_config(name: str) -> MethodConfig:

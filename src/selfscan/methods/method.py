@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
-from selfscan.networks.backbone import Backbone
+from selfscan.networks.backbone import Backbone, BackboneConfig
 from selfscan.scans.crops import Batch, CropPolicy
 from selfscan.transforms.random import KeyedGenerator
 
@@ -121,6 +121,11 @@ class MethodConfig(ABC):
     @abstractmethod
     def input_size(self) -> tuple[int, int, int]:
         """The size of what the network sees in pre-training, in voxels."""
+
+    @property
+    @abstractmethod
+    def default_backbone(self) -> BackboneConfig:
+        """The backbone that it was published with."""
 
     @abstractmethod
     def build(self, backbone: Backbone) -> Method:

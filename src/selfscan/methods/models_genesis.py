@@ -13,6 +13,7 @@ from torch.nn import functional
 from selfscan.methods.method import Alarm, Method, MethodConfig, OptimizerConfig, Outcome, Views
 from selfscan.networks.backbone import Backbone
 from selfscan.networks.heads import RestorationHead
+from selfscan.networks.unet3d import UNet3DConfig
 from selfscan.scans.crops import Batch, CropPolicy, ForegroundCrops, LungCrops
 from selfscan.transforms.curve import CurveParameters, apply_curve, draw_curve
 from selfscan.transforms.intensity import to_unit, unit_levels
@@ -303,6 +304,11 @@ class ModelsGenesisConfig(MethodConfig):
     def input_size(self) -> tuple[int, int, int]:
         """The size of a crop."""
         return self.crop_size
+
+    @property
+    def default_backbone(self) -> UNet3DConfig:
+        """The published 3D U-Net."""
+        return UNet3DConfig()
 
     def window_ranges(self) -> tuple[WindowRange, WindowRange, WindowRange]:
         """The windows to shuffle, to paint and to keep.

@@ -1,9 +1,10 @@
-"""Small heads on a full-resolution feature map: one restores the volume, one labels each voxel."""
+"""Small heads: one restores a volume, one labels each voxel, one projects embeddings."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 class RestorationHead(nn.Module):
@@ -46,3 +47,35 @@ class SegmentationHead(nn.Module):
         """Give the logits (B, K, X, Y, Z) of features (B, F, X, Y, Z)."""
         logits: Tensor = self.convolution(features)
         return logits
+
+
+class ProjectionHead(nn.Module):
+    """Three affine layers with batch norm and ReLU between: embeddings to unit vectors.
+
+    It runs in float32 whatever the precision, as the similarities of unit vectors need.
+
+    Source: Goncharov et al., "vox2vec", MICCAI 2023; layers are those of its release.
+
+    Args:
+        features: Length F of an embedding.
+        projected: Length of a unit vector.
+    """
+
+    def __init__(self, features: int, *, projected: int = 128) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(features, features),
+            nn.BatchNorm1d(features),
+            nn.ReLU(inplace=True),
+            nn.Linear(features, features),
+            nn.BatchNorm1d(features),
+            nn.ReLU(inplace=True),
+            nn.Linear(features, projected),
+        )
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        """Project embeddings (N, F) to vectors of length 1, (N, projected)."""
+        with torch.autocast(embeddings.device.type, enabled=False):
+            wide = torch.promote_types(embeddings.dtype, torch.float32)
+            projected: Tensor = self.layers(embeddings.to(wide))
+            return functional.normalize(projected, dim=1)

@@ -14,7 +14,6 @@ from selfscan.errors import SelfscanError
 from selfscan.methods import method_config
 from selfscan.methods.method import Method, MethodConfig
 from selfscan.networks.backbone import BackboneConfig
-from selfscan.networks.unet3d import UNet3DConfig
 from selfscan.progress import console
 from selfscan.scans.store import Store
 from selfscan.training.crop_streams import CropStreams
@@ -101,7 +100,7 @@ def pretrain(
             `examples.npz` (what the method shows of the first held-out examples), `log.txt`,
             `tensorboard/` and `state.ckpt`, from which the run is resumed.
         method: A published method, by its configuration or by its name.
-        backbone: The network; by default that of `init`, or the published one.
+        backbone: The network; by default that of `init`, or the one published with the method.
         recipe: How long, on what, and how often it is looked at.
         engine: Devices, processes and precision.
         seed: Of everything that is drawn: weights, held-out patients, crops, views.
@@ -125,7 +124,7 @@ def pretrain(
     begun = load(init) if init is not None else None
     if begun is not None:
         begun.contract.require(source.contract)
-    network = backbone or (begun.backbone if begun is not None else UNet3DConfig())
+    network = backbone or (begun.backbone if begun is not None else chosen.default_backbone)
     scans, held = hold_out(
         pretraining_scans(source, splits),
         share=recipe.validation_share,

@@ -11,7 +11,12 @@ STORED_UNIT = 10_000  # a store holds so much where a percentile-scaled intensit
 
 
 def to_unit(volumes: Tensor, hounsfield: Tensor, *, window_hu: tuple[float, float]) -> Tensor:
-    """Scale stored voxels to [0, 1], clipped; float32.
+    """Scale stored voxels to [0, 1], clipped; float32. The arguments are those of `to_range`."""
+    return to_range(volumes, hounsfield, window_hu=window_hu).clamp_(0.0, 1.0)
+
+
+def to_range(volumes: Tensor, hounsfield: Tensor, *, window_hu: tuple[float, float]) -> Tensor:
+    """Scale stored voxels so that a range of theirs becomes 0 to 1; float32, not clipped.
 
     Args:
         volumes: Stored voxels (B, C, X, Y, Z), int16.
@@ -27,7 +32,7 @@ def to_unit(volumes: Tensor, hounsfield: Tensor, *, window_hu: tuple[float, floa
     channels = hounsfield.to(volumes.device)[..., None, None, None]
     zero = torch.where(channels, float(low), 0.0)
     width = torch.where(channels, float(high - low), float(STORED_UNIT))
-    return volumes.to(torch.float32).sub_(zero).div_(width).clamp_(0.0, 1.0)
+    return volumes.to(torch.float32).sub_(zero).div_(width)
 
 
 def unit_levels(hounsfield: Tensor, *, window_hu: tuple[float, float]) -> int | None:

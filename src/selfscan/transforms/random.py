@@ -56,6 +56,10 @@ class KeyedGenerator:
         """
         return KeyedGenerator(self.bits().index_select(0, rows))
 
+    def split(self, count: int) -> KeyedGenerator:
+        """So many new streams for each example, one after another: B * count in all."""
+        return KeyedGenerator(self.bits(count).flatten())
+
     def bits(self, *shape: int) -> Tensor:
         """Uniform 64-bit integers, shape (B, *shape), int64."""
         count = math.prod(shape)

@@ -6,6 +6,7 @@ from selfscan.scans.crops.batch import Batch, Item, collate
 from selfscan.scans.crops.examples import Crop, CropPolicy, Example
 from selfscan.scans.crops.loading import CropDataset, batches
 from selfscan.scans.crops.lung import LungCrops
+from selfscan.scans.crops.pairs import OverlappingCrops
 from selfscan.scans.crops.policies import ForegroundCrops, LabelCrops, UniformCrops
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Item",
     "LabelCrops",
     "LungCrops",
+    "OverlappingCrops",
     "UniformCrops",
     "batches",
     "collate",

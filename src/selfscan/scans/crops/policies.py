@@ -10,12 +10,10 @@ import numpy.typing as npt
 
 from selfscan.errors import SelfscanError
 from selfscan.scans.crops.examples import Crop, Example
+from selfscan.scans.crops.places import foreground_voxel, require_size, voxel
 from selfscan.scans.record import Voxel
 from selfscan.scans.store import Store
 from selfscan.scans.volumes import CHUNK
-
-# A foreground of a tenth of its box is missed so often once in 800 draws; then its box is searched.
-_TRIES = 64
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,7 @@ class UniformCrops:
 
     def __post_init__(self) -> None:
         """Refuse a size without voxels."""
-        _require_size(self.size)
+        require_size(self.size)
 
     def check(self, store: Store) -> None:
         """Any store will do."""
@@ -55,25 +53,16 @@ class ForegroundCrops:
 
     def __post_init__(self) -> None:
         """Refuse a size without voxels."""
-        _require_size(self.size)
+        require_size(self.size)
 
     def check(self, store: Store) -> None:
         """Any store will do: `prepare` gives each scan a foreground."""
 
     def draw(self, store: Store, random: np.random.Generator) -> Example:
-        """One crop; its center is found by trying voxels of the foreground's box."""
+        """One crop around a voxel of the body."""
         scan = int(random.integers(len(store)))
-        shape, (first, past) = store[scan].shape, store[scan].foreground_box
-        for _ in range(_TRIES):
-            center = random.integers(first, past)
-            if store.read_foreground(scan, _voxel(center), (1, 1, 1)).item():
-                break
-        else:
-            extent = np.subtract(past, first)
-            inside = np.flatnonzero(store.read_foreground(scan, first, _voxel(extent)))
-            chosen = inside[random.integers(len(inside))]
-            center = np.array(first) + np.unravel_index(chosen, extent)
-        return _one(_around(scan, center, shape, self.size))
+        center = foreground_voxel(store, scan, random)
+        return _one(_around(scan, center, store[scan].shape, self.size))
 
 
 @dataclass(frozen=True)
@@ -94,7 +83,7 @@ class LabelCrops:
 
     def __post_init__(self) -> None:
         """Refuse values without a meaning."""
-        _require_size(self.size)
+        require_size(self.size)
         if not 0 <= self.foreground_share <= 1:
             raise ValueError(f"foreground_share must be within 0 to 1, got {self.foreground_share}")
 
@@ -123,7 +112,7 @@ class LabelCrops:
         totals = counts[label].cumsum()
         chunk = int(np.searchsorted(totals, rank, side="right"))
         start = np.array(_chunk_starts(shape)[chunk])
-        labels = store.read_labels(scan, _voxel(start), (CHUNK,) * 3)
+        labels = store.read_labels(scan, voxel(start), (CHUNK,) * 3)
         within = np.flatnonzero(labels == label)[rank - totals[chunk] + counts[label, chunk]]
         center = start + np.unravel_index(within, labels.shape)
         return _one(_around(scan, center, shape, self.size))
@@ -150,24 +139,14 @@ def _chunk_starts(shape: Voxel) -> list[Voxel]:
 def _anywhere(scan: int, shape: Voxel, size: Voxel, random: np.random.Generator) -> Crop:
     room = np.subtract(shape, size)
     start = np.where(room >= 0, random.integers(0, np.maximum(room, 0) + 1), room // 2)
-    return Crop(scan, _voxel(start), size)
+    return Crop(scan, voxel(start), size)
 
 
 def _around(scan: int, center: npt.NDArray[np.int64], shape: Voxel, size: Voxel) -> Crop:
     room = np.subtract(shape, size)
     start = np.clip(center - np.array(size) // 2, 0, np.maximum(room, 0))
-    return Crop(scan, _voxel(np.where(room >= 0, start, room // 2)), size)
+    return Crop(scan, voxel(np.where(room >= 0, start, room // 2)), size)
 
 
 def _one(crop: Crop) -> Example:
     return Example(crops=(crop,))
-
-
-def _voxel(position: npt.NDArray[np.int64]) -> Voxel:
-    x, y, z = position.tolist()
-    return x, y, z
-
-
-def _require_size(size: Voxel) -> None:
-    if len(size) != 3 or min(size) < 1:
-        raise ValueError(f"size must be three lengths of 1 voxel or more, got {size}")
