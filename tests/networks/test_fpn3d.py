@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from selfscan.networks.fpn3d import FPN3D, FPN3DConfig
+
+Names = Callable[[str, int], str]
 
 
 def released_name(name: str, levels: int) -> str:
@@ -28,10 +31,10 @@ def released_name(name: str, levels: int) -> str:
     }[part]
 
 
-def fill_with_sines(network: FPN3D, levels: int) -> None:
+def fill_with_sines(network: nn.Module, levels: int, names: Names = released_name) -> None:
     """The specification's weights: sines of an entry's rank among the sorted names, and place."""
     state = network.state_dict()
-    for rank, name in enumerate(sorted(state, key=lambda name: released_name(name, levels))):
+    for rank, name in enumerate(sorted(state, key=lambda name: names(name, levels))):
         entry = state[name]
         s = torch.sin(0.1 * rank + 0.7 * torch.arange(entry.numel(), dtype=torch.float64))
         if name.endswith("num_batches_tracked"):
