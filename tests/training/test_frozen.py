@@ -9,6 +9,7 @@ from labelled_store import SHAPE, write_store
 from torch import Tensor
 
 from selfscan.networks.backbone import Backbone, Features, Pyramid
+from selfscan.networks.pyramid_heads import LinearHead
 from selfscan.scans.store import Store
 from selfscan.training.engine import EngineConfig
 from selfscan.training.frozen import FrozenBackbone
@@ -71,11 +72,12 @@ def test_windows_are_chosen_by_their_centers(store: Store) -> None:
 
 @pytest.mark.parametrize("crop_size", [(8, 8, 8), (32, 24, 24)])
 def test_logits_of_a_head_that_copies_the_volume(store: Store, crop_size) -> None:
-    layer = torch.nn.Linear(2, 2)
+    linear = LinearHead(Pooled.encoder_pyramid, classes=2)
     with torch.no_grad():
-        layer.weight.copy_(torch.tensor([[2.0, 0.0], [0.0, 0.0]]))
-        layer.bias.copy_(torch.tensor([1.0, 3.0]))
-    head = VoxelHead(torch.zeros(2), torch.ones(2), [layer]).eval()
+        linear.layers[0].weight.copy_(torch.tensor([2.0, 0.0]).view(2, 1, 1, 1, 1))
+        linear.layers[0].bias.copy_(torch.tensor([1.0, 3.0]))
+        linear.layers[1].weight.zero_()
+    head = VoxelHead(torch.zeros(2), torch.ones(2), linear).eval()
     logits = frozen(crop_size).logits(head, store, 2)
     assert logits.shape == (2, *SHAPE)
     np.testing.assert_allclose(logits[0], 2 * units(store, 2) + 1, atol=1e-5)

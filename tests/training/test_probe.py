@@ -25,10 +25,13 @@ NETWORK = UNet3DConfig(width=2, norm="instance")
 
 
 class Blurred(Backbone):
-    """The volume itself and means over cells of 2 x 2 x 2 voxels; an encoder alone."""
+    """The volume itself and means over cells of 2 x 2 x 2 voxels; an encoder alone.
+
+    Each stands in six channels, as the non-linear head is as wide as the pyramid it reads.
+    """
 
     in_channels = 1
-    encoder_pyramid = Pyramid((1, 1), ((1, 1, 1), (2, 2, 2)))
+    encoder_pyramid = Pyramid((6, 6), ((1, 1, 1), (2, 2, 2)))
     decoder_pyramid = Pyramid()
     divisor = (2, 2, 2)
 
@@ -36,7 +39,8 @@ class Blurred(Backbone):
         return Features(self.encode(volumes))
 
     def encode(self, volumes: Tensor) -> tuple[Tensor, ...]:
-        return volumes, torch.nn.functional.avg_pool3d(volumes, 2)
+        means = torch.nn.functional.avg_pool3d(volumes, 2)
+        return volumes.repeat(1, 6, 1, 1, 1), means.repeat(1, 6, 1, 1, 1)
 
     def encoder_parameters(self) -> list[torch.nn.Parameter]:
         return []
@@ -69,7 +73,7 @@ def test_shapes_that_differ_in_intensity_are_found(store: Path, tmp_path: Path, 
     assert scores["dice"].mean() > 0.9
     described = json.loads((tmp_path / "out" / "probe.json").read_text())
     assert described["exponent_chosen_on"] == "validation"
-    assert described["features"] == 2
+    assert described["features"] == 12
     assert len(described["cases"]) == 3
     saved = pd.read_parquet(tmp_path / "out" / "cases.parquet")
     pd.testing.assert_frame_equal(saved, scores)

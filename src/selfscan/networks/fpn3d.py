@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, get_args
 
 from torch import Tensor, nn
 from torch.nn import functional
 
 from selfscan.networks.backbone import Backbone, BackboneConfig, Features, Pyramid
-
-Norm = Literal["batch", "instance"]
+from selfscan.networks.blocks import Norm, ResidualBlock
 
 
 class FPN3D(Backbone):
@@ -134,20 +133,5 @@ class FPN3DConfig(BackboneConfig):
         )
 
 
-class _Block(nn.Module):
-    def __init__(self, width: int, norm: Norm) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(*_half(width, norm), *_half(width, norm))
-
-    def forward(self, features: Tensor) -> Tensor:
-        changed: Tensor = features + self.layers(features)
-        return changed
-
-
-def _half(width: int, norm: Norm) -> tuple[nn.Module, ...]:
-    layer = nn.BatchNorm3d(width) if norm == "batch" else nn.InstanceNorm3d(width, affine=True)
-    return layer, nn.ReLU(inplace=True), nn.Conv3d(width, width, kernel_size=3, padding=1)
-
-
 def _stage(width: int, blocks: int, norm: Norm) -> nn.Sequential:
-    return nn.Sequential(*(_Block(width, norm) for _ in range(blocks)))
+    return nn.Sequential(*(ResidualBlock(width, norm=norm) for _ in range(blocks)))

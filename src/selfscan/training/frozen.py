@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from selfscan.networks.backbone import Backbone
+from selfscan.networks.pyramid_heads import enlarge
 from selfscan.networks.voxels import voxel_features
 from selfscan.scans.store import Store
 from selfscan.training.segmentation import Size, slide, windows_at_once
@@ -86,7 +87,9 @@ class FrozenBackbone:
         def network(windows: Tensor) -> Tensor:
             with self.fabric.autocast():
                 levels = self.network(windows).dense
-            return head.dense(levels, self.network.dense_pyramid.strides, windows.shape[2:])
+            with torch.autocast(windows.device.type, enabled=False):
+                logits = head([level.float() for level in levels])
+            return enlarge(logits, self.network.dense_pyramid.strides[0], windows.shape[2:])
 
         return slide(
             network,

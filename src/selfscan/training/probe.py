@@ -20,7 +20,7 @@ import pandas as pd
 from selfscan.checkpoints.loading import load_weights
 from selfscan.files import written_atomically
 from selfscan.metrics import case_metrics
-from selfscan.networks.backbone import BackboneConfig
+from selfscan.networks.backbone import BackboneConfig, Pyramid
 from selfscan.progress import Progress
 from selfscan.scans.store import Store
 from selfscan.training.engine import EngineConfig
@@ -53,7 +53,6 @@ class ProbeRecipe:
         overlap: Share of a window that its neighbor covers too.
         penalty: Of the linear head's squared coefficients, against the summed loss.
         iterations: Most iterations of L-BFGS for the linear head.
-        hidden: Units of the non-linear head's hidden layer.
         steps: Optimizer steps of the non-linear head.
         batch_size: Voxels a step of the non-linear head.
         learning_rate: Peak learning rate of the non-linear head.
@@ -67,7 +66,6 @@ class ProbeRecipe:
     overlap: float = 0.5
     penalty: float = 1.0
     iterations: int = 1000
-    hidden: int = 128
     steps: int = 500
     batch_size: int = 1024
     learning_rate: float = 1e-3
@@ -76,7 +74,7 @@ class ProbeRecipe:
 
     def __post_init__(self) -> None:
         """Refuse values without a meaning."""
-        for name in ("voxels_per_class", "iterations", "hidden", "steps", "batch_size"):
+        for name in ("voxels_per_class", "iterations", "steps", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.weight_decay < 0:
@@ -122,7 +120,8 @@ def probe(
         out: The folder for `cases.parquet`, `cases.csv`, `summary.csv`, `probe.json`.
         checkpoint: A run folder or checkpoint file; None probes random weights.
         backbone: The network, where there is no checkpoint.
-        head: `linear` is solved exactly; `nonlinear` has one hidden layer and is trained.
+        head: `linear` is solved exactly; `nonlinear` is vox2vec's decoder of 1x1x1
+            convolutions and is trained.
         cases: Labelled cases to learn from: all, the first so many in a fixed order, or these ids.
         recipe: How the head is fitted.
         train_split: The split of the labelled cases.
@@ -171,7 +170,9 @@ def probe(
     sample = draw_sample(
         frozen, train, per_class=recipe.voxels_per_class, seed=derive_seed(seed, "voxels")
     )
-    fitted = _fit(head, sample, recipe, derive_seed(seed, "head")).to(fabric.device)
+    fitted = _fit(head, sample, network.dense_pyramid, recipe, derive_seed(seed, "head")).to(
+        fabric.device
+    )
     correction = prior_correction(sample.prior, sample.share)
     judged = validation or train
     exponent, dice = choose_exponent(partial(frozen.logits, fitted, judged), correction, judged)
@@ -194,12 +195,15 @@ def probe(
     return scored
 
 
-def _fit(head: Head, sample: VoxelSample, recipe: ProbeRecipe, seed: int) -> VoxelHead:
+def _fit(
+    head: Head, sample: VoxelSample, pyramid: Pyramid, recipe: ProbeRecipe, seed: int
+) -> VoxelHead:
     classes = len(sample.prior)
     if head == "linear":
         return fit_linear(
             sample.features,
             sample.classes,
+            pyramid,
             count=classes,
             penalty=recipe.penalty,
             iterations=recipe.iterations,
@@ -207,8 +211,8 @@ def _fit(head: Head, sample: VoxelSample, recipe: ProbeRecipe, seed: int) -> Vox
     return fit_nonlinear(
         sample.features,
         sample.classes,
+        pyramid,
         count=classes,
-        hidden=recipe.hidden,
         steps=recipe.steps,
         batch_size=recipe.batch_size,
         learning_rate=recipe.learning_rate,

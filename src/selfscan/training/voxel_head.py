@@ -1,4 +1,4 @@
-"""Small heads on frozen voxel features: fitted to a sample of voxels, applied to whole maps."""
+"""Heads on frozen features, fitted to a sample of voxels: one solved exactly, one trained."""
 
 from __future__ import annotations
 
@@ -12,66 +12,60 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from selfscan.errors import SelfscanError
-from selfscan.networks.backbone import Stride
+from selfscan.networks.backbone import Pyramid
+from selfscan.networks.pyramid_heads import DecoderHead, LinearHead, single_voxels
 
 Classes = npt.NDArray[np.int64]
 _NEVER = -1e4  # the logit of a class that was never seen; finite, so that averages stay numbers
 
 
 class VoxelHead(nn.Module):
-    """Affine layers with ReLU between them on the features of each voxel.
-
-    The first layer of a concatenation is a sum over its parts, so a whole map needs no features at
-    full resolution: each level passes the layer on its own grid, then is repeated and added.
+    """A head that sees features as they were standardized where it learned.
 
     Args:
         mean: Subtracted from each feature, shape (F,).
         deviation: Divides each feature, shape (F,).
-        layers: Affine layers from F features to K classes.
+        head: From the levels of a pyramid to logits.
     """
 
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, mean: Tensor, deviation: Tensor, layers: Sequence[nn.Linear]) -> None:
+    def __init__(self, mean: Tensor, deviation: Tensor, head: nn.Module) -> None:
         super().__init__()
         self.register_buffer("mean", mean)
         self.register_buffer("deviation", deviation)
-        self.first, self.later = layers[0], nn.ModuleList(layers[1:])
+        self.head = head
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Give logits (N, K) of voxels with features (N, F)."""
-        hidden: Tensor = self.first((features - self.mean) / self.deviation)
-        for layer in self.later:
-            hidden = layer(functional.relu(hidden))
-        return hidden
-
-    def dense(
-        self, levels: Sequence[Tensor], strides: Sequence[Stride], size: torch.Size
-    ) -> Tensor:
-        """Give logits (B, K, *size) of a pyramid whose levels are (B, C, X/s, Y/s, Z/s)."""
-        x, y, z = size
-        weight = self.first.weight / self.deviation
-        bias = self.first.bias - weight @ self.mean
-        parts = torch.split(weight, [level.shape[1] for level in levels], dim=1)
-        hidden = bias.view(1, -1, 1, 1, 1).to(levels[0])
-        for level, stride, part in zip(levels, strides, parts, strict=True):
-            share = torch.einsum("bcxyz,kc->bkxyz", level, part.to(level))
-            repeated = functional.interpolate(share, scale_factor=[float(s) for s in stride])
-            hidden = hidden + repeated[..., :x, :y, :z]
-        for layer in self.later:
-            hidden = layer(functional.relu(hidden).float().movedim(1, -1)).movedim(-1, 1)
-        return hidden
+    def forward(self, levels: Sequence[Tensor]) -> Tensor:
+        """Give logits (B, K, ...) on the finest grid of levels (B, C, X/stride, ...)."""
+        widths = [level.shape[1] for level in levels]
+        moments = zip(
+            torch.split(self.mean, widths), torch.split(self.deviation, widths), strict=True
+        )
+        standard = [
+            (level - mean.view(-1, 1, 1, 1)) / deviation.view(-1, 1, 1, 1)
+            for level, (mean, deviation) in zip(levels, moments, strict=True)
+        ]
+        logits: Tensor = self.head(standard)
+        return logits
 
 
 def fit_linear(
-    features: Tensor, classes: Classes, *, count: int, penalty: float, iterations: int
+    features: Tensor,
+    classes: Classes,
+    pyramid: Pyramid,
+    *,
+    count: int,
+    penalty: float,
+    iterations: int,
 ) -> VoxelHead:
     """Solve multinomial logistic regression on standardized features by L-BFGS; deterministic.
 
     Args:
         features: Of the sampled voxels, (N, F).
         classes: Their classes, (N,).
+        pyramid: Sizes of the levels whose channels the features are.
         count: The number of classes, K; one without a voxel can never be predicted.
         penalty: Weight of the squared norm of the coefficients, against the summed loss.
         iterations: Most iterations.
@@ -92,34 +86,35 @@ def fit_linear(
     if len(solver.classes_) == 2:  # scikit-learn keeps one row for two classes
         coefficients = np.concatenate([-coefficients, coefficients]) / 2
         intercepts = np.concatenate([-intercepts, intercepts]) / 2
-    layer = nn.Linear(features.shape[1], count)
-    with torch.no_grad():
-        layer.weight.zero_()
-        layer.bias.fill_(_NEVER)
-        layer.weight[solver.classes_] = torch.from_numpy(coefficients).float()
-        layer.bias[solver.classes_] = torch.from_numpy(intercepts).float()
-    return VoxelHead(mean, deviation, [layer]).eval()
+    with torch.device("meta"):  # so that no random weights are drawn
+        head = LinearHead(pyramid, classes=count)
+    weight, bias = torch.zeros(count, features.shape[1]), torch.full((count,), _NEVER)
+    weight[solver.classes_] = torch.from_numpy(coefficients).float()
+    bias[solver.classes_] = torch.from_numpy(intercepts).float()
+    parts = {f"layers.{i}.weight": w for i, w in enumerate(single_voxels(weight, pyramid))}
+    head.load_state_dict({**parts, "layers.0.bias": bias}, assign=True)
+    return VoxelHead(mean, deviation, head).eval()
 
 
 def fit_nonlinear(
     features: Tensor,
     classes: Classes,
+    pyramid: Pyramid,
     *,
     count: int,
-    hidden: int,
     steps: int,
     batch_size: int,
     learning_rate: float,
     weight_decay: float,
     seed: int,
 ) -> VoxelHead:
-    """Train a head with one hidden layer by AdamW and a cosine schedule; deterministic by seed.
+    """Train a decoder of 1x1x1 convolutions by AdamW and a cosine schedule; deterministic by seed.
 
     Args:
         features: Of the sampled voxels, (N, F).
         classes: Their classes, (N,).
+        pyramid: Sizes of the levels whose channels the features are.
         count: The number of classes, K.
-        hidden: Units of the hidden layer.
         steps: Optimizer steps.
         batch_size: Voxels a step.
         learning_rate: Peak learning rate.
@@ -130,14 +125,14 @@ def fit_nonlinear(
     random = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        layers = [nn.Linear(features.shape[1], hidden), nn.Linear(hidden, count)]
-    head = VoxelHead(mean, deviation, layers)
+        head = VoxelHead(mean, deviation, DecoderHead(pyramid, classes=count))
     targets = torch.from_numpy(classes)
     optimizer = torch.optim.AdamW(head.parameters(), lr=learning_rate, weight_decay=weight_decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for _ in range(steps):
         chosen = torch.randint(len(targets), (batch_size,), generator=random)
-        loss = functional.cross_entropy(head(features[chosen]), targets[chosen])
+        logits = head(single_voxels(features[chosen], pyramid)).flatten(1)
+        loss = functional.cross_entropy(logits, targets[chosen])
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         optimizer.step()
