@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from selfscan.checkpoints.loading import load_weights
 from selfscan.errors import SelfscanError
-from selfscan.networks.heads import RestorationHead, SegmentationHead
+from selfscan.networks.heads import RestorationHead
 from selfscan.networks.unet3d import UNet3D
 
 
@@ -50,7 +50,7 @@ def test_heads_are_kept_where_they_fit_and_never_counted() -> None:
     source, target = Model(), Model()
     load_weights(target, source.state_dict(), part="backbone", keep_heads=True)
     assert torch.equal(target.head.convolution.weight, source.head.convolution.weight)
-    other = Model(head=SegmentationHead(4, classes=3))
+    other = Model(head=RestorationHead(4, channels=3))
     report = load_weights(other, source.state_dict(), part="backbone", keep_heads=True)
     assert report.share == 1.0
     assert report.skipped["head.convolution.bias"] == "found shape (1,), expected (3,)"
@@ -117,7 +117,7 @@ def test_running_statistics_come_along() -> None:
 
 
 def test_the_report_can_be_read_by_people_and_programs() -> None:
-    source, target = Model(channels=1), Model(channels=2, head=SegmentationHead(4, classes=2))
+    source, target = Model(channels=1), Model(channels=2, head=RestorationHead(4, channels=2))
     report = load_weights(target, source.state_dict(), part="backbone")
     told = json.loads(json.dumps(report.to_json()))
     assert told["share"] == 1.0

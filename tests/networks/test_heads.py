@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from selfscan.networks.heads import RestorationHead, SegmentationHead
+from selfscan.networks.heads import ProjectionHead, RestorationHead
 
 
 def test_a_restored_volume_is_the_sigmoid_of_a_weighted_sum() -> None:
@@ -19,12 +19,21 @@ def test_a_restored_volume_is_the_sigmoid_of_a_weighted_sum() -> None:
 def test_the_sigmoid_keeps_float32_under_mixed_precision() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         restored = RestorationHead(4, channels=2)(torch.rand(3, 4, 2, 2, 2))
-        logits = SegmentationHead(4, classes=3)(torch.rand(3, 4, 2, 2, 2))
     assert restored.dtype == torch.float32
     assert restored.shape == (3, 2, 2, 2, 2)
-    assert logits.shape == (3, 3, 2, 2, 2)
 
 
-def test_one_class_is_refused() -> None:
-    with pytest.raises(ValueError, match="background included, got 1"):
-        SegmentationHead(4, classes=1)
+def test_projections_are_unit_vectors_in_float32() -> None:
+    torch.manual_seed(0)
+    head = ProjectionHead(6, projected=3)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        vectors = head(torch.randn(5, 6).bfloat16())
+    assert vectors.dtype == torch.float32
+    torch.testing.assert_close(vectors.norm(dim=1), torch.ones(5))
+
+
+def test_a_constant_embedding_projects_to_one_vector() -> None:
+    torch.manual_seed(0)
+    head = ProjectionHead(6, projected=3)
+    vectors = head(torch.ones(4, 6))
+    torch.testing.assert_close(vectors, vectors[:1].expand(4, 3))

@@ -1,4 +1,4 @@
-"""Small heads: one restores a volume, one labels each voxel, one projects embeddings."""
+"""Small heads of pre-training: one restores a volume, one projects the embeddings of voxels."""
 
 from __future__ import annotations
 
@@ -27,26 +27,6 @@ class RestorationHead(nn.Module):
         with torch.autocast(restored.device.type, enabled=False):
             wide = torch.promote_types(restored.dtype, torch.float32)
             return torch.sigmoid(restored.to(wide))
-
-
-class SegmentationHead(nn.Module):
-    """A 1x1x1 convolution: features (B, F, X, Y, Z) to logits (B, K, X, Y, Z).
-
-    Args:
-        features: Channels of the feature map.
-        classes: Number of classes K, the background included.
-    """
-
-    def __init__(self, features: int, *, classes: int) -> None:
-        if classes < 2:
-            raise ValueError(f"classes must be at least 2, background included, got {classes}")
-        super().__init__()
-        self.convolution = nn.Conv3d(features, classes, kernel_size=1)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Give the logits (B, K, X, Y, Z) of features (B, F, X, Y, Z)."""
-        logits: Tensor = self.convolution(features)
-        return logits
 
 
 class ProjectionHead(nn.Module):

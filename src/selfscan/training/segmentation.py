@@ -17,7 +17,7 @@ from selfscan.checkpoints.checkpoint import Checkpoint, load, resolve
 from selfscan.checkpoints.loading import load_weights
 from selfscan.errors import SelfscanError
 from selfscan.networks.backbone import Backbone
-from selfscan.networks.heads import SegmentationHead
+from selfscan.networks.pyramid_heads import LinearHead
 from selfscan.training.engine import EngineConfig
 from selfscan.transforms.intensity import to_unit
 
@@ -25,7 +25,13 @@ Size = tuple[int, int, int]
 
 
 class Segmenter(nn.Module):
-    """Labels each voxel by a head on the finest level of the backbone's decoder.
+    """Labels each voxel by a linear head on all levels of the backbone's decoder.
+
+    A head on the finest level alone starts so slowly that small structures are missed in short
+    training: the coarse levels, which tell structures apart first, reach the loss only through all
+    layers above them.
+
+    Source: Goncharov et al., "vox2vec", MICCAI 2023, whose end-to-end models have this head.
 
     Args:
         backbone: Its decoder must reach full resolution.
@@ -56,13 +62,13 @@ class Segmenter(nn.Module):
                 f"label values must be 0, 1, 2, ... without gaps, got {sorted(label_names)}"
             )
         self.backbone = backbone
-        self.head = SegmentationHead(pyramid.channels[0], classes=len(label_names))
+        self.head = LinearHead(pyramid, classes=len(label_names))
         self.label_names = dict(label_names)
         self.window_hu = window_hu
 
     def forward(self, volumes: Tensor) -> Tensor:
         """Give logits (B, K, X, Y, Z) of volumes (B, C, X, Y, Z) in [0, 1]."""
-        logits: Tensor = self.head(self.backbone(volumes).decoder[0])
+        logits: Tensor = self.head(self.backbone(volumes).decoder)
         return logits
 
 
