@@ -77,6 +77,30 @@ def test_sliding_windows_of_a_pointwise_network_change_nothing(shape: tuple[int,
     np.testing.assert_allclose(found.numpy(), np.stack([units, 1 - units]), atol=1e-5)
 
 
+def test_windows_lie_as_in_the_release_of_vox2vec() -> None:
+    # Its windows own their middles, these are blended; there are as many, at the same places.
+    x = np.arange(300, dtype=np.int16)[None, :, None, None] * np.ones((1, 1, 250, 100), np.int16)
+    firsts: list[float] = []
+
+    def first_voxels(windows: Tensor) -> Tensor:
+        firsts.extend(windows[:, 0, 0, 0, 0].tolist())
+        return windows.clone()
+
+    slide(first_voxels, x, [False], window_hu=WINDOW, crop_size=(128, 128, 32))
+    assert len(firsts) == 72
+    assert round(10_000 * max(firsts)) == 172
+    firsts.clear()
+    slide(first_voxels, x[:, :40, :16, :16], [False], window_hu=WINDOW, crop_size=(16, 16, 16))
+    assert np.round(np.array(firsts) * 10_000).tolist() == [0, 8, 16, 24]
+
+
+def test_every_level_of_the_decoder_reaches_the_logits() -> None:
+    segmenter = small_segmenter()
+    segmenter(torch.rand(1, 1, 16, 16, 16)).square().sum().backward()
+    assert len(segmenter.head.layers) == 4
+    assert all(layer.weight.grad.norm() > 0 for layer in segmenter.head.layers)
+
+
 def test_one_window_is_the_network_itself() -> None:
     segmenter = small_segmenter()
     volume = np.random.default_rng(0).integers(-500, 500, (1, 16, 16, 16)).astype(np.int16)
