@@ -160,6 +160,7 @@ def finetune(
         validate=validate,
         select="dice",
         maximize=True,
+        quality="validation Dice",
         export=export,
         seed=seed,
         resume=resume,
