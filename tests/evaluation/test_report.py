@@ -9,7 +9,8 @@ import pytest
 from planted import planted_scores, write_finished
 
 from selfscan.evaluation.evidence import gather
-from selfscan.evaluation.report import render, write_report
+from selfscan.evaluation.figures import pretraining_curves
+from selfscan.evaluation.report import _named_quantities, render, write_report
 
 
 class Page(HTMLParser):
@@ -80,6 +81,27 @@ def test_how_it_was_done_can_be_repeated(page: str) -> None:
         "selfscan compare store comparison", "torch 2.13.0", "2 January 2026",
     ):  # fmt: skip
         assert text in page
+
+
+def test_the_curve_of_a_probe_is_shown_and_its_labels_are_owned_up_to(
+    page: str, finished: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(finished, tmp_path / "probed")
+    metrics = folder / "arms" / "models-genesis" / "metrics.csv"
+    with metrics.open("a") as file:
+        file.writelines(f"{step},validation/probe_dice,{step / 2000}\n" for step in (100, 500, 900))
+    probed = render(gather(folder))
+    for text in (
+        "Probe Dice is that of a linear",
+        "chosen by a probe on labelled scans",
+    ):
+        assert text in probed
+        assert text not in page
+    curves = {arm.arm: _named_quantities(arm.curves) for arm in gather(folder).pretraining}
+    drawn = pretraining_curves(curves)
+    assert drawn is not None
+    assert [axes.get_ylabel() for axes in drawn.axes][-1] == "probe Dice"
+    assert drawn.axes[-1].lines[0].get_ydata() == pytest.approx([0.05, 0.25, 0.45])
 
 
 def test_foreign_text_is_escaped(page: str) -> None:

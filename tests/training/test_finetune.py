@@ -194,6 +194,29 @@ def test_what_was_loaded_can_be_frozen(store: Path, pretrained: Path, tmp_path: 
 
 
 @pytest.mark.slow
+def test_what_was_loaded_joins_in_by_stages(store: Path, pretrained: Path, tmp_path: Path) -> None:
+    optimizer = OptimizerConfig(learning_rate=1e-2, schedule="constant")
+    staged = replace(
+        RECIPE,
+        steps=20,
+        optimizer=optimizer,
+        freeze_steps=10,
+        backbone_rate=0.5,
+        backbone_doubling_steps=5,
+    )
+    arguments = {"checkpoint": pretrained, "engine": ENGINE, "validation_split": None}
+    run = finetune(store, tmp_path / "out", recipe=staged, **arguments)
+    metrics = pd.read_csv(run / "metrics.csv")
+    rates = metrics[metrics["name"] == "train/backbone_learning_rate"]
+    # Rows are means of ten steps: all frozen, then five at half the rate and five at the whole.
+    assert dict(zip(rates["step"], rates["value"], strict=True)) == pytest.approx(
+        {10: 0.0, 20: 0.75e-2}
+    )
+    name = "backbone.down.0.0.0.weight"
+    assert not torch.equal(weights_of(pretrained)[name], weights_of(run)[name])
+
+
+@pytest.mark.slow
 def test_from_scratch_nothing_is_frozen(store: Path, tmp_path: Path) -> None:
     plain, frozen = (
         finetune(
@@ -226,6 +249,8 @@ def test_another_preprocessing_is_refused(store: Path, pretrained: Path, tmp_pat
     ("arguments", "message"),
     [
         ({"steps": 0}, "steps must be at least 1, got 0"),
+        ({"backbone_doubling_steps": -1}, "backbone_doubling_steps must not be negative, got -1"),
+        ({"backbone_doubling_steps": 9}, "backbone_rate must be below 1 where"),
         ({"freeze_steps": -1}, "freeze_steps must not be negative, got -1"),
         ({"foreground_share": 1.5}, r"foreground_share must lie in \[0, 1\], got 1.5"),
         ({"overlap": 1.0}, r"overlap must lie in \[0, 1\), got 1.0"),

@@ -73,7 +73,7 @@ def run(
     toy = toy or Toy()
     folder.mkdir(exist_ok=True)
     options = {"steps": 7, "accumulate": 2, "validate_every": 3, "checkpoint_every": 2}
-    fixed = {"select": "error", "maximize": False} | {
+    fixed = {"select": "error", "maximize": False, "quality": "validation error"} | {
         name: changes.pop(name) for name in ("select", "maximize", "alarms") if name in changes
     }
     config = LoopConfig(**(options | {"log_every": 4} | changes))

@@ -47,7 +47,7 @@ def test_sgd_moves_by_rate_momentum_and_the_factor_of_the_group() -> None:
     fast, slow = parameter(), parameter()
     groups = [ParameterGroup((fast,)), ParameterGroup((slow,), rate=0.1)]
     optimizer = build_optimizer(groups, OptimizerConfig(algorithm="sgd", momentum=0.5))
-    set_learning_rate(optimizer, groups, 0.2)
+    set_learning_rate(optimizer, groups, 0.2, step=0)
     for _ in range(2):
         fast.grad, slow.grad = torch.tensor([1.0]), torch.tensor([1.0])
         optimizer.step()
@@ -78,8 +78,40 @@ def test_frozen_parameters_stay_until_their_time_has_come() -> None:
     assert seen == [(True, False), (True, False), (True, True)]
 
 
+def test_the_intended_schedule_of_vox2vec() -> None:
+    epoch, groups = 300, [ParameterGroup((parameter(),))]
+    groups.append(
+        ParameterGroup(
+            (parameter(),), rate=0.1, frozen_steps=50 * epoch, doubling_steps=epoch, name="backbone"
+        )
+    )
+    config = OptimizerConfig(algorithm="adam", learning_rate=3e-4, schedule="constant")
+    optimizer = build_optimizer(groups, config)
+    found = []
+    for number in (0, 49, 50, 51, 52, 53, 54, 149, 10**6):
+        for step in (number * epoch, (number + 1) * epoch - 1):
+            rate = learning_rate(config, step=step, steps=150 * epoch)
+            shares = set_learning_rate(optimizer, groups, rate, step=step)
+            head, backbone = (settings["lr"] for settings in optimizer.param_groups)
+            assert head == 3e-4
+            assert shares == {"backbone_learning_rate": backbone}
+            found.append(backbone)
+    assert found[::2] == found[1::2]
+    expected = [0, 0, 3e-5, 6e-5, 1.2e-4, 2.4e-4, 3e-4, 3e-4, 3e-4]
+    assert found[::2] == pytest.approx(expected)
+
+
+def test_a_factor_stays_where_nothing_doubles_it() -> None:
+    group = ParameterGroup((parameter(),), rate=0.1, frozen_steps=5)
+    assert [group.factor(step) for step in (4, 5, 10**6)] == [0.0, 0.1, 0.1]
+
+
 def test_groups_without_a_meaning_are_refused() -> None:
     with pytest.raises(ValueError, match="needs parameters"):
         ParameterGroup(())
     with pytest.raises(ValueError, match="rate must be positive"):
         ParameterGroup((parameter(),), rate=0.0)
+    with pytest.raises(ValueError, match="doubling_steps not negative"):
+        ParameterGroup((parameter(),), rate=0.1, doubling_steps=-1)
+    with pytest.raises(ValueError, match=r"below 1 to double up to it, got 1\.0"):
+        ParameterGroup((parameter(),), doubling_steps=5)

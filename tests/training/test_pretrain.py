@@ -25,6 +25,7 @@ from selfscan.methods.models_genesis import ModelsGenesisConfig
 from selfscan.networks.unet3d import UNet3DConfig
 from selfscan.scans.store import Store
 from selfscan.training.engine import EngineConfig
+from selfscan.training.online_probe import OnlineProbe
 from selfscan.training.pretrain import PretrainRecipe, pretrain
 
 METHOD = ModelsGenesisConfig(
@@ -35,12 +36,13 @@ METHOD = ModelsGenesisConfig(
 )
 BACKBONE = UNet3DConfig(width=1)
 ENGINE = EngineConfig(accelerator="cpu", precision="32-true")
+PROBE = OnlineProbe(cases=2, voxels_per_class=20)
 SCRIPT = """
 import sys, torch
 sys.path.insert(0, {folder!r})
 from pathlib import Path
 from test_pretrain import (
-    EngineConfig, ModelsGenesisConfig, OptimizerConfig, UNet3DConfig, run
+    EngineConfig, ModelsGenesisConfig, OnlineProbe, OptimizerConfig, UNet3DConfig, run
 )
 store, out, *options = sys.argv[1:]
 torch.set_num_threads(1)
@@ -137,6 +139,43 @@ def test_equal_seeds_give_equal_bytes_and_labels_play_no_part(
 ) -> None:
     unlabelled = write_store(tmp_path / "store", labelled=False)
     assert bytes_of(run(unlabelled, tmp_path / "run")) == bytes_of(finished)
+
+
+def test_a_probe_chooses_the_best_and_leaves_the_weights_alone(
+    finished: Path, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = run(store, tmp_path / "run", probe=PROBE, recipe={"validate_every": 1})
+    assert bytes_of(out)[0] == bytes_of(finished)[0]
+    lines = [line.split(",") for line in (out / "metrics.csv").read_text().splitlines()]
+    dice = {int(step): float(v) for step, name, v in lines if name == "validation/probe_dice"}
+    assert list(dice) == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert load(out).steps == max(dice, key=dice.__getitem__)
+    assert {"validation/probe_dice/ball", "validation/loss"} <= {name for _, name, _ in lines}
+    told = capsys.readouterr().err
+    assert f"probe Dice {dice[8]:.4f}" in told
+    assert f"best probe Dice {max(dice.values()):.4g} after step {load(out).steps}" in told
+
+
+@pytest.mark.slow
+def test_a_run_with_a_probe_is_resumed_exactly(store: Path, tmp_path: Path) -> None:
+    whole = run(store, tmp_path / "whole", probe=PROBE)
+    halted = tmp_path / "halted"
+    process = run_elsewhere(store, halted, engine={}, probe=PROBE, recipe={"steps": 8})
+    metrics = halted / "metrics.csv"
+    while not (halted / "best.safetensors").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert bytes_of(run(store, halted, probe=PROBE, resume=True)) == bytes_of(whole)
+    assert metrics.read_bytes() == (whole / "metrics.csv").read_bytes()
+
+
+def test_a_probe_without_labels_fails_before_any_work(tmp_path: Path) -> None:
+    unlabelled = write_store(tmp_path / "store", labelled=False)
+    with pytest.raises(SelfscanError, match="label"):
+        run(unlabelled, tmp_path / "run", probe=PROBE)
+    assert not (tmp_path / "run").exists()
 
 
 def test_other_seeds_give_other_weights(finished: Path, store: Path, tmp_path: Path) -> None:

@@ -3,8 +3,34 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
+from labelled_store import write_store
+from test_frozen import frozen
 
-from selfscan.training.voxel_sample import sample_voxels
+from selfscan.errors import SelfscanError
+from selfscan.scans.store import Store
+from selfscan.training.voxel_sample import draw_voxels, sample_features, sample_voxels
+
+
+def test_voxels_of_all_scans_with_their_features_and_shares(tmp_path) -> None:
+    store = Store(write_store(tmp_path / "store")).select(splits=["train"])
+    draw = draw_voxels(store, per_class=50, seed=0, visible=False)
+    assert [len(positions) for positions in draw.positions] == [150, 150, 150]
+    truth = np.stack([store.read_labels(i) for i in range(3)])
+    np.testing.assert_allclose(draw.prior, np.bincount(truth.ravel()) / truth.size)
+    np.testing.assert_allclose(draw.share, 1 / 3)
+    labels = [truth[i][tuple(positions.T)] for i, positions in enumerate(draw.positions)]
+    np.testing.assert_array_equal(np.concatenate(labels), draw.classes)
+    features = sample_features(frozen((24, 20, 16)), store, draw, visible=False).numpy()
+    means = [features[draw.classes == label, 0].mean() for label in range(3)]
+    assert means == sorted(means)
+
+
+def test_labels_of_one_class_alone_are_refused(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(write_store(tmp_path / "store")).select(splits=["validation"])
+    monkeypatch.setattr(Store, "read_labels", lambda self, i: np.zeros((4, 4, 4), np.uint8))
+    with pytest.raises(SelfscanError, match="voxels of 1 class in the labels of scan-3"):
+        draw_voxels(store, per_class=50, seed=0, visible=False)
 
 
 def test_each_class_gives_equally_many_and_positions_hold_their_class() -> None:

@@ -30,6 +30,11 @@ class PreTraining:
     examples: dict[str, npt.NDArray[Any]]
     load: dict[str, Any]
 
+    @property
+    def probed(self) -> bool:
+        """Whether labelled scans were probed while it ran, and chose the best checkpoint."""
+        return "validation/probe_dice" in set(self.curves["name"])
+
 
 @dataclass(frozen=True)
 class Evidence:

@@ -41,8 +41,9 @@ def how_it_was_done(evidence: Evidence) -> list[tuple[str, str]]:
     recipe, backbone = plan["recipe"], plan["backbone"]
     arguments = ", ".join(f"{name} {value}" for name, value in backbone["init_args"].items())
     network = backbone["class_path"].rpartition(".")[2].removesuffix("Config")
+    probed = {arm.arm for arm in evidence.pretraining if arm.probed}
     facts = [
-        ("Arms", "; ".join(_arm(arm) for arm in outcome["arms"])),
+        ("Arms", "; ".join(_arm(arm, probed=arm["name"] in probed) for arm in outcome["arms"])),
         ("Network", f"{network} ({arguments}), the same in every arm"),
         ("Labelled cases", _subsets(plan["subsets"])),
         (
@@ -88,14 +89,16 @@ def load_counts(arm: PreTraining) -> dict[str, Any]:
     return {"arm": arm.arm, "share": load["share"], "details": "\n".join(lines)} | counts
 
 
-def _arm(arm: dict[str, Any]) -> str:
+def _arm(arm: dict[str, Any], *, probed: bool) -> str:
     if not arm["checkpoint"]:
         return f"{arm['name']}: random weights"
     method = arm["method"] or "an unknown method"
     source = f" ({arm['source']})" if arm["source"] else ""
+    best = PurePath(arm["checkpoint"]).name == "best.safetensors"
+    chosen = ", the best checkpoint chosen by a probe on labelled scans"
     return (
         f"{arm['name']}: {method}{source}, {arm['steps']:,} steps on {arm['scans']} scans, "
-        "without labels"
+        "without labels" + (chosen if probed and best else "")
     )
 
 

@@ -21,10 +21,15 @@ from selfscan.files import written_atomically
 
 _PHOTO_DOTS = 120  # of scans, whose voxels are larger anyway; the page stays small
 _PAIRED = " On the right the paired difference: above zero, pre-training scores higher."
+_PROBED = (
+    " Probe Dice is that of a linear classifier on the frozen features, fitted anew each time to a "
+    "few labelled scans and scored on others."
+)
 _QUANTITIES = {
     "train/loss": "training loss",
     "validation/loss": "validation loss",
     "validation/dice": "validation Dice",
+    "validation/probe_dice": "probe Dice",
 }
 
 
@@ -104,6 +109,7 @@ def _plots(
     )
     tuned = _named_quantities(evidence.curves)
     pretrained = {arm.arm: _named_quantities(arm.curves) for arm in evidence.pretraining}
+    probed = any(arm.probed for arm in evidence.pretraining)
     return {
         "labels": _plot(
             figures.dice_by_labels(cases, summary, baseline=baseline),
@@ -129,7 +135,7 @@ def _plots(
             figures.pretraining_curves(pretrained),
             alt="What was measured during pre-training against its steps.",
             caption="Pre-training: the loss on crops it learns from, and on held-out patients with "
-            "fixed draws.",
+            "fixed draws." + (_PROBED if probed else ""),
         ),
     }
 

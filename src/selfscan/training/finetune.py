@@ -102,7 +102,13 @@ def finetune(
     groups = [ParameterGroup(random)]
     if loaded:
         groups.append(
-            ParameterGroup(loaded, rate=recipe.backbone_rate, frozen_steps=recipe.freeze_steps)
+            ParameterGroup(
+                loaded,
+                rate=recipe.backbone_rate,
+                frozen_steps=recipe.freeze_steps,
+                doubling_steps=recipe.backbone_doubling_steps,
+                name="backbone",
+            )
         )
     count = recipe.steps * recipe.accumulate
     dataset = CropDataset(
@@ -160,6 +166,7 @@ def finetune(
         validate=validate,
         select="dice",
         maximize=True,
+        quality="validation Dice",
         export=export,
         seed=seed,
         resume=resume,

@@ -16,6 +16,11 @@ Load = Literal["all", "encoder"]
 class FinetuneRecipe:
     """How a segmentation model is trained; the same for every way to start.
 
+    What was loaded can join in by stages, as vox2vec (Goncharov et al., MICCAI 2023) means it to:
+    frozen for 15,000 steps, then at 0.1 of the head's learning rate, twice that after each further
+    300 steps until the rates are equal. Its release never makes a group of the backbone, so that
+    after a jump all weights train at a fifth of the rate.
+
     Attributes:
         steps: Optimizer steps.
         batch_size: Crops a step on each device.
@@ -28,7 +33,9 @@ class FinetuneRecipe:
         load: What a checkpoint gives: `all` of the backbone, or its `encoder` with the decoder left
             random.
         freeze_steps: What was loaded stays as it is for so many steps.
-        backbone_rate: Factor on the learning rate of what was loaded.
+        backbone_rate: Factor on the learning rate of what was loaded, once it is not frozen.
+        backbone_doubling_steps: From then on this factor doubles every so many steps, up to 1, the
+            rate of the head; 0 leaves it.
         validate_every: Steps between validations; 0 validates after the last step only.
         checkpoint_every: Steps between checkpoints.
         overlap: Share of a validation window that its neighbor covers too.
@@ -54,6 +61,7 @@ class FinetuneRecipe:
     load: Load = "all"
     freeze_steps: int = 0
     backbone_rate: float = 1.0
+    backbone_doubling_steps: int = 0
     validate_every: int = 0
     checkpoint_every: int = 500
     overlap: float = 0.5
@@ -63,7 +71,7 @@ class FinetuneRecipe:
         for name in ("steps", "batch_size", "accumulate", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("freeze_steps", "validate_every"):
+        for name in ("freeze_steps", "backbone_doubling_steps", "validate_every"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
         if not 0 <= self.foreground_share <= 1:
@@ -72,5 +80,10 @@ class FinetuneRecipe:
             raise ValueError(f"overlap must lie in [0, 1), got {self.overlap}")
         if self.backbone_rate <= 0:
             raise ValueError(f"backbone_rate must be positive, got {self.backbone_rate}")
+        if self.backbone_doubling_steps and self.backbone_rate >= 1:
+            raise ValueError(
+                "backbone_rate must be below 1 where backbone_doubling_steps lets it double up to "
+                f"1, got {self.backbone_rate}"
+            )
         if self.load not in ("all", "encoder"):
             raise ValueError(f"load must be all or encoder, got {self.load!r}")

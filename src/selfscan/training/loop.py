@@ -81,6 +81,7 @@ def fit(
     validate: Callable[[], dict[str, float]],
     select: str,
     maximize: bool,
+    quality: str,
     export: Callable[[int], Checkpoint],
     seed: int,
     resume: bool,
@@ -105,6 +106,7 @@ def fit(
             wait otherwise, in evaluation mode and without gradients.
         select: Which of these values decides the best checkpoint.
         maximize: Whether more of it is better.
+        quality: What the progress line calls this value.
         export: The checkpoint of the module as it is after so many steps.
         seed: Of what PyTorch draws inside a step.
         resume: Go on from `folder/state.ckpt` if it is there.
@@ -153,12 +155,12 @@ def fit(
                 log.rate(state.step, (state.step - clocked) / (time.monotonic() - clock))
                 clock, clocked = time.monotonic(), state.step
 
-            quality = ""
+            shown = ""
             if is_last or _is_due(config.validate_every, state.step):
                 found = _validated(module, validate, fabric)
                 log.metrics(state.step, _prefixed("validation", found))
                 watch.see(state.step, found)
-                quality = f"validation {select} {found[select]:.4f}"
+                shown = f"{quality} {found[select]:.4f}"
                 if state.improved(found[select], maximize=maximize) and leads:
                     save(export(state.step), folder / "best.safetensors")
 
@@ -169,7 +171,7 @@ def fit(
                     # The state comes last: it says that everything before it is on disk.
                     save_state(state_file, state, module, stepper.optimizer)
                 fabric.barrier()
-            progress.advance(quality=quality)
+            progress.advance(quality=shown)
             if signal and not is_last:
                 raise Interrupted(
                     signal, f"the state after step {state.step} is saved; give --resume to go on"

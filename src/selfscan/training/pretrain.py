@@ -18,8 +18,10 @@ from selfscan.progress import console
 from selfscan.scans.store import Store
 from selfscan.training.crop_streams import CropStreams
 from selfscan.training.engine import EngineConfig
+from selfscan.training.frozen import FrozenBackbone
 from selfscan.training.held_out import hold_out, pretraining_scans
 from selfscan.training.loop import LoopConfig, fit
+from selfscan.training.online_probe import OnlineProbe, ProbeValidation
 from selfscan.training.optimization import ParameterGroup
 from selfscan.training.padding import padded_share
 from selfscan.training.pretext import PretextTask, PretextValidation
@@ -85,6 +87,7 @@ def pretrain(
     method: MethodConfig | str = "models-genesis",
     backbone: BackboneConfig | None = None,
     recipe: PretrainRecipe = _RECIPE,
+    probe: OnlineProbe | None = None,
     engine: EngineConfig = _ENGINE,
     seed: int = 0,
     splits: Sequence[str] | None = None,
@@ -92,7 +95,11 @@ def pretrain(
     resume: bool = False,
     overwrite: bool = False,
 ) -> Path:
-    """Pre-train a backbone on the scans of a store; labels are never read.
+    """Pre-train a backbone on the scans of a store, without labels.
+
+    The best checkpoint is that of the lowest validation loss. Where a few labelled cases are given
+    to `probe`, it is that of the highest probe Dice, and that is the quality shown; labels choose
+    among checkpoints then, and never reach the training itself.
 
     Args:
         store: A folder that `prepare` wrote.
@@ -102,6 +109,8 @@ def pretrain(
         method: A published method, by its configuration or by its name.
         backbone: The network; by default that of `init`, or the one published with the method.
         recipe: How long, on what, and how often it is looked at.
+        probe: Labelled scans on which each validation probes the frozen features; None reads no
+            label.
         engine: Devices, processes and precision.
         seed: Of everything that is drawn: weights, held-out patients, crops, views.
         splits: Splits to pre-train on; by default all scans but those of patients in the splits
@@ -133,6 +142,11 @@ def pretrain(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "weights"))
         model = chosen.build(network.build(source.channels))
+    probing = (
+        None
+        if probe is None
+        else ProbeValidation(probe, source, seed=derive_seed(seed, "probe voxels"))
+    )
     report = (
         None
         if begun is None
@@ -148,6 +162,7 @@ def pretrain(
             "method": chosen,
             "backbone": network,
             "recipe": recipe,
+            "probe": probe,
             "engine": engine,
             "seed": seed,
             "splits": splits,
@@ -191,6 +206,22 @@ def pretrain(
             license_note=chosen.license_note,
         )
 
+    pretext = PretextValidation(
+        model,
+        streams.validation(recipe.validation_examples),
+        seed=derive_seed(seed, "validation views"),
+        picture=out / "examples.npz" if fabric.is_global_zero else None,
+    )
+
+    def validate() -> dict[str, float]:
+        if probe is None or probing is None:
+            return pretext()
+        frozen = FrozenBackbone(
+            model.backbone, chosen.window_hu, chosen.input_size, probe.overlap, fabric
+        )
+        return {**pretext(), **probing(frozen)}
+
+    quality = "validation loss" if probe is None else "probe Dice"
     ended = fit(
         PretextTask(model, seed=derive_seed(seed, "views")),
         streams.training,
@@ -199,14 +230,10 @@ def pretrain(
         config=recipe.loop(),
         fabric=fabric,
         folder=out,
-        validate=PretextValidation(
-            model,
-            streams.validation(recipe.validation_examples),
-            seed=derive_seed(seed, "validation views"),
-            picture=out / "examples.npz" if fabric.is_global_zero else None,
-        ),
-        select="loss",
-        maximize=False,
+        validate=validate,
+        select="loss" if probe is None else "probe_dice",
+        maximize=probe is not None,
+        quality=quality,
         export=export,
         seed=seed,
         resume=resume,
@@ -215,7 +242,7 @@ def pretrain(
     )
     if fabric.is_global_zero:
         console.print(
-            f"{out}: {ended.steps} steps on {len(scans)} scans; best validation loss "
+            f"{out}: {ended.steps} steps on {len(scans)} scans; best {quality} "
             f"{ended.best_value:.4g} after step {ended.best_step}",
             soft_wrap=True,
             highlight=False,

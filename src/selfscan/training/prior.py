@@ -31,7 +31,11 @@ def prior_correction(prior: Floats, share: Floats) -> Floats:
 
 
 def choose_exponent(
-    logits: Callable[[int], npt.NDArray[np.float32]], correction: Floats, store: Store
+    logits: Callable[[int], npt.NDArray[np.float32]],
+    correction: Floats,
+    store: Store,
+    *,
+    visible: bool = True,
 ) -> tuple[float, float]:
     """How much of the correction to add: what gives the best mean Dice; the least of equals.
 
@@ -42,12 +46,13 @@ def choose_exponent(
         logits: The head's logits (K, X, Y, Z) of a scan of the store, by its number.
         correction: From `prior_correction`.
         store: Labelled scans.
+        visible: Whether progress is shown.
 
     Returns:
         The exponent, from 0 to 1, and the mean Dice it gives.
     """
     scores = np.full((len(EXPONENTS), len(store), len(correction) - 1), np.nan)
-    with Progress("prior", total=len(store), unit="cases") as progress:
+    with Progress("prior", total=len(store), unit="cases", visible=visible) as progress:
         for i in range(len(store)):
             truth, given = store.read_labels(i), logits(i)
             for row, exponent in zip(scores, EXPONENTS, strict=True):

@@ -7,15 +7,14 @@ initialized network too: that is the floor.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
+from torch import Tensor
 
 from selfscan.checkpoints.loading import load_weights
 from selfscan.files import written_atomically
@@ -24,8 +23,8 @@ from selfscan.networks.backbone import BackboneConfig, Pyramid
 from selfscan.progress import Progress
 from selfscan.scans.store import Store
 from selfscan.training.engine import EngineConfig
+from selfscan.training.fitted_probe import FittedProbe, fit_probe
 from selfscan.training.frozen import FrozenBackbone
-from selfscan.training.prior import choose_exponent, prior_correction
 from selfscan.training.run_folder import open_run_folder
 from selfscan.training.scores import print_scores, save_scores, score_rows
 from selfscan.training.seeds import derive_seed
@@ -36,8 +35,8 @@ from selfscan.training.start import (
     starting_point,
     tell_load_report,
 )
-from selfscan.training.voxel_head import VoxelHead, fit_linear, fit_nonlinear
-from selfscan.training.voxel_sample import VoxelSample, draw_sample
+from selfscan.training.voxel_head import Classes, VoxelHead, fit_linear, fit_nonlinear
+from selfscan.training.voxel_sample import draw_voxels
 
 Head = Literal["linear", "nonlinear"]
 
@@ -87,6 +86,29 @@ class ProbeRecipe:
         if self.tolerance_mm < 0:
             raise ValueError(f"tolerance_mm must not be negative, got {self.tolerance_mm}")
 
+    def fit(
+        self, head: Head, pyramid: Pyramid, *, classes: int, seed: int
+    ) -> Callable[[Tensor, Classes], VoxelHead]:
+        """What makes a head of features (N, F) and classes (N,)."""
+        if head == "linear":
+            return partial(
+                fit_linear,
+                pyramid=pyramid,
+                count=classes,
+                penalty=self.penalty,
+                iterations=self.iterations,
+            )
+        return partial(
+            fit_nonlinear,
+            pyramid=pyramid,
+            count=classes,
+            steps=self.steps,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            seed=seed,
+        )
+
 
 _RECIPE, _ENGINE = ProbeRecipe(), EngineConfig()
 
@@ -111,9 +133,9 @@ def probe(
     """Fit a head on frozen voxel features of labelled cases, and score it on test cases.
 
     The head learns from equally many voxels of each class, which makes small classes look large.
-    The prior is put back by adding e * (log prior - log share in the sample) to the logits. The
-    exponent e, between 0 (none) and 1 (all), is what gives the best mean Dice on the validation
-    cases, or on the labelled cases where there are none; `probe.json` says which.
+    How much of the class prior is put back (`exponent`, from 0 to 1) is what gives the best mean
+    Dice on the validation cases, or on the labelled cases where there are none; `probe.json` says
+    which.
 
     Args:
         store: A prepared store with labels.
@@ -167,25 +189,21 @@ def probe(
     frozen = FrozenBackbone(
         network.to(fabric.device), start.window_hu, start.crop_size, recipe.overlap, fabric
     )
-    sample = draw_sample(
-        frozen, train, per_class=recipe.voxels_per_class, seed=derive_seed(seed, "voxels")
+    draw = draw_voxels(train, per_class=recipe.voxels_per_class, seed=derive_seed(seed, "voxels"))
+    fit = recipe.fit(
+        head, network.dense_pyramid, classes=len(draw.prior), seed=derive_seed(seed, "head")
     )
-    fitted = _fit(head, sample, network.dense_pyramid, recipe, derive_seed(seed, "head")).to(
-        fabric.device
-    )
-    correction = prior_correction(sample.prior, sample.share)
-    judged = validation or train
-    exponent, dice = choose_exponent(partial(frozen.logits, fitted, judged), correction, judged)
-    scored = _scored(frozen, fitted, exponent * correction, test, recipe.tolerance_mm)
+    fitted = fit_probe(frozen, train, draw, fit, judged=validation or train)
+    scored = _scored(fitted, test, recipe.tolerance_mm)
 
     found = {
         "head": head,
         "cases": list(train.ids),
-        "voxels": len(sample.classes),
-        "features": sample.features.shape[1],
-        "exponent": exponent,
+        "voxels": len(draw.classes),
+        "features": sum(network.dense_pyramid.channels),
+        "exponent": fitted.exponent,
         "exponent_chosen_on": "validation" if validation else "train",
-        "dice_there": dice,
+        "dice_there": fitted.dice,
     }
     with written_atomically(out / "probe.json") as temporary:
         temporary.write_text(json.dumps(found, indent=2) + "\n")
@@ -195,45 +213,12 @@ def probe(
     return scored
 
 
-def _fit(
-    head: Head, sample: VoxelSample, pyramid: Pyramid, recipe: ProbeRecipe, seed: int
-) -> VoxelHead:
-    classes = len(sample.prior)
-    if head == "linear":
-        return fit_linear(
-            sample.features,
-            sample.classes,
-            pyramid,
-            count=classes,
-            penalty=recipe.penalty,
-            iterations=recipe.iterations,
-        )
-    return fit_nonlinear(
-        sample.features,
-        sample.classes,
-        pyramid,
-        count=classes,
-        steps=recipe.steps,
-        batch_size=recipe.batch_size,
-        learning_rate=recipe.learning_rate,
-        weight_decay=recipe.weight_decay,
-        seed=seed,
-    )
-
-
-def _scored(
-    frozen: FrozenBackbone,
-    head: VoxelHead,
-    shift: npt.NDArray[np.float64],
-    test: Store,
-    tolerance_mm: float,
-) -> pd.DataFrame:
+def _scored(fitted: FittedProbe, test: Store, tolerance_mm: float) -> pd.DataFrame:
     rows = []
     with Progress("probe", total=len(test), unit="test cases") as progress:
         for i, record in enumerate(test):
-            logits = frozen.logits(head, test, i) + shift.astype(np.float32)[:, None, None, None]
             metrics = case_metrics(
-                logits.argmax(0),
+                fitted.segment(test, i),
                 test.read_labels(i),
                 classes=test.label_names,
                 spacing=record.spacing,

@@ -60,7 +60,7 @@ class Stepper:
         """
         torch.manual_seed(derive_seed(self._seed, "step", step, self._rank))
         rate = learning_rate(self._config, step=step, steps=self._steps)
-        set_learning_rate(self.optimizer, self._parameters, rate)
+        shares = set_learning_rate(self.optimizer, self._parameters, rate, step=step)
         values: dict[str, float] = {}
         examples: list[int] = []
         for part in range(self._accumulate):
@@ -68,7 +68,7 @@ class Stepper:
             examples += batch.examples.tolist()
             for name, value in self._add_gradients(batch, last=part == self._accumulate - 1):
                 values[name] = values.get(name, 0.0) + value / self._accumulate
-        values["learning_rate"] = rate
+        values |= {"learning_rate": rate, **shares}
         drop_frozen_gradients(self._parameters, step=step)
         norm = self._wrapped.clip_gradients(self._config.gradient_clip or math.inf)
         # Ranks share their gradients, so that all of them see a norm that is not finite.

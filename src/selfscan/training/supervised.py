@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
-import numpy as np
+import numpy.typing as npt
 import torch
 from lightning_fabric import Fabric
 from monai.losses import DiceLoss
@@ -13,9 +14,9 @@ from torch.nn import functional
 
 from selfscan.errors import SelfscanError
 from selfscan.methods.method import Outcome
-from selfscan.metrics import dice_scores
 from selfscan.scans.crops import Batch
 from selfscan.scans.store import Store
+from selfscan.training.mean_dice import mean_dice
 from selfscan.training.segmentation import Segmenter, Size, segment_volume
 from selfscan.training.wrapped import Trainable
 from selfscan.transforms.augmentation import (
@@ -117,8 +118,6 @@ def validation_dice(
 ) -> dict[str, float]:
     """Segment whole scans by sliding windows: mean Dice over classes, then over scans.
 
-    Ranks share the scans.
-
     Args:
         segmenter: In evaluation mode.
         store: Labelled scans; None where there are none.
@@ -129,9 +128,8 @@ def validation_dice(
     Returns:
         `dice` for the mean, and `dice/NAME` of each class; NaN where nothing has a score.
     """
-    names = [name for label, name in sorted(segmenter.label_names.items()) if label]
-    scores = np.full((len(store) if store else 0, len(names)), np.nan)
-    for i in range(fabric.global_rank, len(scores), fabric.world_size):
+
+    def segment(i: int) -> npt.NDArray[Any]:
         assert store is not None
         probabilities = segment_volume(
             segmenter,
@@ -141,15 +139,7 @@ def validation_dice(
             overlap=overlap,
             device=fabric.device,
         )
-        found, truth = probabilities.argmax(0), store.read_labels(i)
-        scores[i] = dice_scores(found, truth, classes=len(names) + 1)
-    shared = torch.from_numpy(np.nan_to_num(scores)).to(fabric.device, torch.float32)
-    counted = torch.from_numpy(~np.isnan(scores)).to(fabric.device, torch.float32)
-    if fabric.world_size > 1:
-        shared = torch.as_tensor(fabric.all_reduce(shared, reduce_op="sum"))
-        counted = torch.as_tensor(fabric.all_reduce(counted, reduce_op="sum"))
-    # 0 / 0 is NaN: a scan, or a class, without a score.
-    by_scan = shared.sum(1) / counted.sum(1)
-    by_class = shared.sum(0) / counted.sum(0)
-    values = {f"dice/{name}": float(v) for name, v in zip(names, by_class, strict=True)}
-    return {"dice": float(by_scan.nanmean()), **values}
+        labels: npt.NDArray[Any] = probabilities.argmax(0)
+        return labels
+
+    return mean_dice(segment, store, label_names=segmenter.label_names, fabric=fabric)

@@ -19,6 +19,10 @@ Classes = npt.NDArray[np.int64]
 _NEVER = -1e4  # the logit of a class that was never seen; finite, so that averages stay numbers
 
 
+class NotSolvedError(SelfscanError):
+    """The linear head is not at its minimum."""
+
+
 class VoxelHead(nn.Module):
     """A head that sees features as they were standardized where it learned.
 
@@ -71,14 +75,14 @@ def fit_linear(
         iterations: Most iterations.
 
     Raises:
-        SelfscanError: Not solved within the iterations.
+        NotSolvedError: Not solved within the iterations.
     """
     mean, deviation = _moments(features)
     standard = ((features - mean) / deviation).double().numpy()
     solver = LogisticRegression(C=1 / (2 * penalty), max_iter=iterations, tol=1e-4)
     solver.fit(standard, classes)
     if solver.n_iter_.max() >= iterations:
-        raise SelfscanError(
+        raise NotSolvedError(
             f"the linear probe is not solved after {iterations} iterations; "
             "give more iterations or a larger penalty"
         )

@@ -10,22 +10,23 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from selfscan.errors import SelfscanError
 from selfscan.progress import Progress
 from selfscan.scans.store import Store
 from selfscan.training.frozen import FrozenBackbone, Positions
 
 
 @dataclass(frozen=True)
-class VoxelSample:
-    """What a head learns from.
+class VoxelDraw:
+    """Which voxels a head learns from.
 
     Attributes:
-        features: Of the voxels drawn, (N, F).
-        classes: Of the voxels drawn, (N,).
+        positions: Of the voxels of each scan, (N, 3).
+        classes: Of the voxels of all scans, one after another, (N,).
         prior: Share of each class among all voxels of the scans, (K,).
     """
 
-    features: Tensor
+    positions: tuple[Positions, ...]
     classes: npt.NDArray[np.int64]
     prior: npt.NDArray[np.float64]
 
@@ -38,27 +39,48 @@ class VoxelSample:
         return share
 
 
-def draw_sample(frozen: FrozenBackbone, store: Store, *, per_class: int, seed: int) -> VoxelSample:
-    """Draw voxels of every scan of a store and compute their features.
+def draw_voxels(store: Store, *, per_class: int, seed: int, visible: bool = True) -> VoxelDraw:
+    """Draw voxels of every scan of a store.
 
     Args:
-        frozen: The backbone.
         store: The labelled scans to learn from.
         per_class: Voxels of each class from each scan.
         seed: Of the draws.
+        visible: Whether progress is shown.
+
+    Raises:
+        SelfscanError: All labels are of one class.
     """
     counts = np.zeros(len(store.label_names), dtype=np.int64)
-    features, classes = [], []
-    with Progress("features", total=len(store), unit="labelled cases") as progress:
+    positions, classes = [], []
+    with Progress("labels", total=len(store), unit="labelled cases", visible=visible) as progress:
         for i in range(len(store)):
             labels = store.read_labels(i)
             counts += np.bincount(labels.ravel(), minlength=len(counts))
             random = np.random.default_rng([seed, i])
-            positions, drawn = sample_voxels(labels, per_class=per_class, random=random)
-            features.append(frozen.features(store, i, positions))
+            places, drawn = sample_voxels(labels, per_class=per_class, random=random)
+            positions.append(places)
             classes.append(drawn)
             progress.advance()
-    return VoxelSample(torch.cat(features), np.concatenate(classes), counts / counts.sum())
+    if (counts > 0).sum() < 2:
+        raise SelfscanError(
+            f"{store.path}: found voxels of {(counts > 0).sum()} class in the labels of "
+            f"{', '.join(store.ids)}; expected the background and one structure at least; "
+            "choose other labelled cases"
+        )
+    return VoxelDraw(tuple(positions), np.concatenate(classes), counts / counts.sum())
+
+
+def sample_features(
+    frozen: FrozenBackbone, store: Store, draw: VoxelDraw, *, visible: bool = True
+) -> Tensor:
+    """Compute the features (N, F) of the voxels drawn from a store."""
+    features = []
+    with Progress("features", total=len(store), unit="labelled cases", visible=visible) as progress:
+        for i, positions in enumerate(draw.positions):
+            features.append(frozen.features(store, i, positions))
+            progress.advance()
+    return torch.cat(features)
 
 
 def sample_voxels(
