@@ -169,7 +169,10 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def illustrate(self, views: Views) -> dict[str, Tensor]:
-        """Named volumes (B, C, X, Y, Z) that show a reader what the network sees and gives."""
+        """Named volumes (b, C, X, Y, Z) that show a reader what the network sees and gives.
+
+        They are those of the first b examples, as many as are cheap to make.
+        """
 
     def after_step(self, step: int) -> None:
         """Follow the optimizer's step, as a teacher does; most methods have nothing to do."""

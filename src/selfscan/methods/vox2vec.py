@@ -27,6 +27,7 @@ from selfscan.transforms.filters import RADIUS
 from selfscan.transforms.random import KeyedGenerator
 
 _WATCHED = 256  # anchors among which `retrieval` is counted
+_SHOWN = 2  # pairs that are illustrated
 _RELEASED_OPTIMIZER = OptimizerConfig(
     algorithm="adam", learning_rate=3e-4, schedule="constant", gradient_clip=1.0
 )
@@ -48,6 +49,9 @@ class Vox2Vec(Method):
     all ten from one scan); a pair that shares fewer than 16 voxels is drawn anew; intensities other
     than CT are windowed by the same shares of their range; on several devices the negatives of all
     are compared.
+
+    License: the release is MIT-licensed; this is an implementation of its own, and no patent on the
+    method is known to us.
 
     Args:
         backbone: Any; its finest level should reach full resolution.
@@ -143,13 +147,13 @@ class Vox2Vec(Method):
 
     @torch.no_grad()
     def illustrate(self, views: Views) -> dict[str, Tensor]:
-        """Both crops, and how similar all voxels of the second are to one voxel of the first.
+        """Two pairs: both crops, and how similar all voxels of the second are to one of the first.
 
         That voxel is the one that lies nearest to the middle of the second crop, so a good
         `similarity` has its peak there; below 0 it is shown as 0.
         """
-        first, second = views["first"], views["second"]
-        own = self.project(first, views["pairs"], views["first_voxels"])
+        first, second = views["first"][:_SHOWN], views["second"][:_SHOWN]
+        own = self.project(views["first"], views["pairs"], views["first_voxels"])
         size = torch.tensor(second.shape[2:], device=second.device)
         distance = (views["second_voxels"] - size // 2).square().sum(dim=1)
         maps = []

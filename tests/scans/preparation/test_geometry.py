@@ -155,3 +155,13 @@ def test_there_and_back_through_another_spacing_is_close() -> None:
     turned, new = resample(*to_ras(volume, affine), (1.2, 1.2, 1.2))
     back = resample_onto(turned.astype(np.float32), new, volume.shape[1:], affine)
     assert np.abs(back - volume)[:, 2:-2, 2:-2, 2:-2].max() < 0.02
+
+
+def test_a_ramp_at_seven_tenths_of_its_length_has_the_values_of_the_specification_of_vox2vec():
+    ramp = np.tile(np.arange(11, dtype=np.float32)[:, None, None], (1, 2, 2))[None]
+    resampled, affine = resample(ramp, np.eye(4), (1 / 0.7, 1.0, 1.0))
+    assert resampled.shape == (1, 8, 2, 2)
+    places = affine[0, 0] * np.arange(8) + affine[0, 3]
+    np.testing.assert_allclose(places, np.linspace(0, 10, 8), atol=1e-6)
+    # The ends are smoothed, as fewer voxels hold no finer detail.
+    np.testing.assert_allclose(resampled[0, 1:-1, 0, 0], places[1:-1], atol=0.02)
