@@ -53,7 +53,8 @@ class ProbeRecipe:
         penalty: Of the linear head's squared coefficients, against the summed loss.
         iterations: Most iterations of L-BFGS for the linear head.
         steps: Optimizer steps of the non-linear head.
-        batch_size: Voxels a step of the non-linear head.
+        batch_size: Voxels a step of the non-linear head; few, as the noise of their norms keeps it
+            from learning its cases by heart.
         learning_rate: Peak learning rate of the non-linear head.
         weight_decay: Decoupled weight decay of the non-linear head.
         tolerance_mm: Distance up to which surfaces count as equal, for NSD.
@@ -66,8 +67,8 @@ class ProbeRecipe:
     penalty: float = 1.0
     iterations: int = 1000
     steps: int = 500
-    batch_size: int = 1024
-    learning_rate: float = 1e-3
+    batch_size: int = 256
+    learning_rate: float = 3e-3
     weight_decay: float = 1e-2
     tolerance_mm: float = 2.0
 
