@@ -310,6 +310,15 @@ def test_a_killed_run_resumed_equals_an_unbroken_one(tmp_path: Path, scheduler: 
     assert files_of(tmp_path / "resumed") == files_of(out)
 
 
+def test_a_note_cut_off_by_a_kill_is_no_note(tmp_path: Path) -> None:
+    source, out = good_scans(tmp_path / "in", 2), tmp_path / "out"
+    prepare(source, out, workers=1)
+    half = out / "records" / ".partial.0123.json"
+    half.write_text('{"kept": [')
+    assert len(prepare(source, out, workers=1, resume=True)) == 2
+    assert not half.exists()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_signals_stop_cleanly(tmp_path: Path, number: signal.Signals, code: int) -> None:

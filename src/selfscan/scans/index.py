@@ -100,3 +100,5 @@ def sweep(out: Path, records: Iterable[ScanRecord]) -> None:
             record = names.get(file.name)
             if record is None or (kind == "labels" and not record.labelled):
                 file.unlink()
+    for file in (out / "records").glob(".*"):
+        file.unlink()

@@ -134,7 +134,7 @@ def _ingest_all(
     found: Found, out: Path, settings: Settings, workers: int, scheduler: str | None
 ) -> tuple[dict[Path, Note], list[Unusable]]:
     """Ingest what is not in the store yet; all notes by path, and what could not be used."""
-    notes = {path: Note.read(path) for path in sorted((out / "records").glob("*.json"))}
+    notes = {path: Note.read(path) for path in sorted((out / "records").glob("[!.]*.json"))}
     paths = {item: note_path(out, settings, item) for item in found.sources}
     missing = [
         item
