@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from selfscan.demo import demo as demo
     from selfscan.evaluation.compare import compare as compare
     from selfscan.evaluation.evaluate import evaluate as evaluate
+    from selfscan.evaluation.retrieve import retrieve as retrieve
     from selfscan.scans.prepare import prepare as prepare
     from selfscan.scans.store import Store as Store
     from selfscan.training.finetune import finetune as finetune
@@ -32,6 +33,7 @@ _HOMES = {
     "prepare": "selfscan.scans.prepare",
     "pretrain": "selfscan.training.pretrain",
     "probe": "selfscan.training.probe",
+    "retrieve": "selfscan.evaluation.retrieve",
     "finetune": "selfscan.training.finetune",
     "predict": "selfscan.training.predict",
     "evaluate": "selfscan.evaluation.evaluate",

@@ -18,6 +18,7 @@ VERBS = {
     "prepare": ("selfscan.scans.prepare", "Turn files and folders of scans into a store."),
     "pretrain": ("selfscan.training.pretrain", "Pre-train a backbone on a store, without labels."),
     "probe": ("selfscan.training.probe", "Measure frozen features by small heads on few labels."),
+    "retrieve": ("selfscan.evaluation.retrieve", "Find voxels in other scans by their features."),
     "finetune": ("selfscan.training.finetune", "Train a segmentation model from a checkpoint."),
     "predict": ("selfscan.training.predict", "Segment scans, each in its own geometry."),
     "evaluate": ("selfscan.evaluation.evaluate", "Score predictions: Dice, NSD, HD95."),

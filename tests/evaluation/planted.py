@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from selfscan.evaluation.embedding_picture import ColoredScan, save_colored
 from selfscan.evaluation.pictures import Overlay
+from selfscan.evaluation.slices import slices_through
 
 ARMS = ("scratch", "models-genesis")
 CLASSES = ("anterior", "posterior")
@@ -110,6 +112,19 @@ def _pre_training(folder: Path, random: np.random.Generator) -> None:
     views = {"input": noisy, "output": 0.9 * target, "target": target}
     halves = {name: view.astype(np.float16) for name, view in views.items()}
     np.savez_compressed(folder / "examples.npz", **halves)
+    save_colored(planted_colors(), folder / "embeddings.npz")
+
+
+def planted_colors() -> list[ColoredScan]:
+    """Two patients of different size, colored by the distance from the middle."""
+    scans = []
+    for number, shape in enumerate(((40, 30, 20), (30, 36, 24))):
+        image = _blob(shape, 12.0).astype(np.float32)
+        color = np.stack([image, 1 - image, np.full_like(image, 0.2)], axis=-1)
+        middle = [length // 2 for length in shape]
+        images, colors = slices_through(image, middle), slices_through(color, middle)
+        scans.append(ColoredScan(f"patient_{number}", (2.0, 2.0, 3.0), images, colors))
+    return scans
 
 
 def _blob(shape: tuple[int, int, int], radius: float, shift: float = 0.0) -> np.ndarray:

@@ -108,10 +108,12 @@ def test_arms_differ_in_the_first_weights_alone(compared: Path) -> None:
 @pytest.mark.slow
 def test_what_the_report_needs_is_kept_with_it(compared: Path) -> None:
     assert {path.stem for path in (compared / "pictures").iterdir()} == {"best", "median", "worst"}
-    assert (compared / "arms" / "genesis" / "examples.npz").exists()
+    for name in ("examples.npz", "embeddings.npz"):
+        assert (compared / "arms" / "genesis" / name).exists()
+    assert not (compared / "arms" / "scratch").exists()
     assert not list(compared.glob("cells/**/state.ckpt"))
     page = (compared / "report.html").read_text()
-    for text in ("mind the patent", "123 steps on 7 scans", "ball", "Read with care"):
+    for text in ("mind the patent", "123 steps on 7 scans", "ball", "genesis, not fine-tuned"):
         assert text in page
 
 

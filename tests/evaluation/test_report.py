@@ -2,39 +2,15 @@ from __future__ import annotations
 
 import re
 import shutil
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from page_parser import Page
 from planted import planted_scores, write_finished
 
 from selfscan.evaluation.evidence import gather
 from selfscan.evaluation.figures import pretraining_curves
 from selfscan.evaluation.report import _named_quantities, render, write_report
-
-
-class Page(HTMLParser):
-    """Collects what a browser would fetch or read out, and checks that tags are balanced."""
-
-    void = ("meta", "img", "br", "link")
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.images: list[dict[str, str | None]] = []
-        self.fetched: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        values = dict(attrs)
-        if tag == "img":
-            self.images.append(values)
-        self.fetched += [str(values[name]) for name in ("src", "href") if name in values]
-        if tag not in self.void:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +33,8 @@ def test_the_page_is_whole_and_fetches_nothing(page: str) -> None:
 
 def test_each_figure_says_what_it_shows(page: str) -> None:
     images = Page(page).images
-    # Labels, paired cases, examples, pre-training, fine-tuning, three overlays.
-    assert len(images) == 8
+    # Labels, paired cases, examples, embeddings, pre-training, fine-tuning, three overlays.
+    assert len(images) == 9
     assert all(len(str(image["alt"])) > 30 for image in images)
 
 

@@ -10,7 +10,7 @@ from time import monotonic
 
 from selfscan.configuration import save_config
 from selfscan.evaluation.cells import gather_scores, run_cells, score, tune
-from selfscan.evaluation.illustrate import save_pictures
+from selfscan.evaluation.illustrate import save_embeddings, save_pictures
 from selfscan.evaluation.outcome import best_rates, print_summary, save_outcome
 from selfscan.evaluation.planning import announce, make_plan, settle
 from selfscan.evaluation.report import write_report
@@ -118,6 +118,7 @@ def compare(
         run_cells(cells, scoring, title="cell", workers=workers, scheduler=scheduler)
         cases = gather_scores(cells, folder)
         save_pictures(cases, plan, rates, folder, engine)
+        save_embeddings(plan, folder, engine)
     save_outcome(cases, plan, tried, rates, folder, seconds=monotonic() - begun)
     print_summary(cases, plan)
     report = write_report(folder)

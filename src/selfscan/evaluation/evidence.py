@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from selfscan.evaluation.embedding_picture import EMBEDDINGS, ColoredScan, load_colored
 from selfscan.evaluation.pictures import FOLDER, ROLES, Overlay
 
 
@@ -23,12 +24,14 @@ class PreTraining:
         curves: Columns `step`, `name`, `value`; no rows where the run left no metrics.
         examples: Named volumes (B, C, X, Y, Z) that the method showed its network; maybe none.
         load: The load report of its first run.
+        embeddings: What its embeddings look like in some patients, before fine-tuning; maybe none.
     """
 
     arm: str
     curves: pd.DataFrame
     examples: dict[str, npt.NDArray[Any]]
     load: dict[str, Any]
+    embeddings: list[ColoredScan]
 
     @property
     def probed(self) -> bool:
@@ -78,6 +81,7 @@ def gather(folder: Path) -> Evidence:
                 curves=_metrics(folder / "arms" / arm["name"]),
                 examples=_examples(folder / "arms" / arm["name"] / "examples.npz"),
                 load=_load_report(folder, arm["name"], outcome),
+                embeddings=_embeddings(folder / "arms" / arm["name"] / EMBEDDINGS),
             )
             for arm in outcome["arms"]
             if arm["checkpoint"]
@@ -98,6 +102,10 @@ def _examples(file: Path) -> dict[str, npt.NDArray[Any]]:
         return {}
     with np.load(file, allow_pickle=False) as arrays:
         return {name: arrays[name] for name in arrays.files if arrays[name].ndim == 5}
+
+
+def _embeddings(file: Path) -> list[ColoredScan]:
+    return load_colored(file) if file.exists() else []
 
 
 def _load_report(folder: Path, arm: str, outcome: dict[str, Any]) -> dict[str, Any]:

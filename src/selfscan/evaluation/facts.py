@@ -24,7 +24,7 @@ def header_facts(evidence: Evidence) -> dict[str, Any]:
             if len(structures) > 1
             else "here it is the mean over test cases and runs."
         ),
-        "date": _day(outcome["date"]),
+        "date": day_of(outcome["date"]),
         "seeds": plan["seeds"],
         "tolerance_mm": f"{plan['tolerance_mm']:g}",
         "versions": outcome["versions"],
@@ -54,9 +54,9 @@ def how_it_was_done(evidence: Evidence) -> list[tuple[str, str]]:
         (
             "Fine-tuning",
             f"{recipe['steps']} steps of {recipe['batch_size'] * recipe['accumulate']} "
-            f"crops of {_size(recipe['crop_size'])} voxels, {recipe['optimizer']['algorithm']}, "
-            f"{recipe['optimizer']['schedule']} schedule, {recipe['optimizer']['warmup_steps']} "
-            "warm-up steps",
+            f"crops of {size_text(recipe['crop_size'])} voxels, "
+            f"{recipe['optimizer']['algorithm']}, {recipe['optimizer']['schedule']} schedule, "
+            f"{recipe['optimizer']['warmup_steps']} warm-up steps",
         ),
         ("Learning rates", _rates(evidence)),
         ("Model tested", _selection(plan)),
@@ -140,7 +140,7 @@ def _selection(plan: dict[str, Any]) -> str:
 
 def _contract(contract: dict[str, Any]) -> str:
     spacing = contract["spacing"]
-    grid = f"{_size(spacing)} mm" if spacing else "each scan’s own spacing"
+    grid = f"{size_text(spacing)} mm" if spacing else "each scan’s own spacing"
     return f"axes {contract['orientation']}+, {grid}"
 
 
@@ -153,7 +153,8 @@ def _subsets(subsets: dict[str, list[str]]) -> str:
     return "; ".join(f"{count}: {_joined(ids)}" for count, ids in subsets.items())
 
 
-def _size(values: Sequence[float]) -> str:
+def size_text(values: Sequence[float]) -> str:
+    """Lengths along the axes, such as `48 × 48 × 32`."""
     return " × ".join(f"{value:g}" for value in values)
 
 
@@ -166,6 +167,7 @@ def _some(names: Sequence[str], what: str) -> str:
     return _joined(names) if len(names) <= 4 else f"{len(names)} {what}s"
 
 
-def _day(moment: str) -> str:
+def day_of(moment: str) -> str:
+    """A date as people write it, from ISO 8601."""
     date = datetime.fromisoformat(moment)
     return f"{date.day} {date:%B %Y}"

@@ -19,6 +19,7 @@ from selfscan.evaluation.statistics import SCRATCH, case_scores
 # Okabe and Ito's palette, told apart by color-blind readers; from scratch is always the gray.
 GRAY = "#6e6e6e"
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+FLOOR_COLORS = (GRAY, COLORS[1], COLORS[2])  # what an embedding must beat
 INK = "#222222"
 STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
@@ -201,6 +202,39 @@ def pretraining_curves(curves: Mapping[str, pd.DataFrame]) -> Canvas | None:
             axes.grid(axis="y")
         if len(curves) > 1:
             panels[0].legend()
+    return canvas
+
+
+def error_shares(errors: Mapping[str, Mapping[str, Any]], *, largest_mm: float = 60.0) -> Canvas:
+    """Which share of the queries ends within a distance of the true place, one panel a kind.
+
+    Args:
+        errors: By kind, by embedding: the errors in mm.
+        largest_mm: Where the axis ends.
+    """
+    with rc_context(STYLE):
+        canvas, panels = _canvas(
+            len(errors), width=4.55 * len(errors), height=3.2, columns=len(errors)
+        )
+        for axes, (kind, found) in zip(panels, errors.items(), strict=True):
+            for place, (embedding, values) in enumerate(found.items()):
+                color = COLORS[0] if place == 0 else FLOOR_COLORS[(place - 1) % len(FLOOR_COLORS)]
+                shares = (np.arange(len(values)) + 1) / len(values)
+                axes.step(
+                    [0, *np.sort(values)],
+                    [0, *shares],
+                    where="post",
+                    color=color,
+                    linewidth=1.8 if place == 0 else 1.2,
+                    label=embedding,
+                )
+            axes.set_title(kind)
+            axes.set_xlim(0, largest_mm)
+            axes.set_ylim(0, 1)
+            axes.set_xlabel("distance from the true place, mm")
+            axes.grid()
+        panels[0].set_ylabel("share of queries within")
+        panels[0].legend(loc="lower right")
     return canvas
 
 

@@ -1,4 +1,4 @@
-"""Pictures of a comparison: the best, the median and the worst case, segmented once more."""
+"""Pictures of a comparison: cases segmented once more, and what the checkpoints' features see."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from selfscan.evaluation.cells import predictions
+from selfscan.evaluation.embedding_colors import color_scans, different_patients
+from selfscan.evaluation.embedding_picture import EMBEDDINGS, save_colored
 from selfscan.evaluation.pictures import FOLDER, Overlay
 from selfscan.evaluation.plan import Plan
+from selfscan.evaluation.slices import gray_values
 from selfscan.evaluation.statistics import case_scores
-from selfscan.scans.contract import UNIT
 from selfscan.scans.store import Store
 from selfscan.training.engine import EngineConfig
-
-SOFT_TISSUE_HU = (-200.0, 300.0)
+from selfscan.training.frozen import freeze
+from selfscan.training.start import starting_point
 
 
 def choose_cases(cases: pd.DataFrame, plan: Plan) -> dict[str, str]:
@@ -64,7 +65,7 @@ def save_pictures(
     for role, id in roles.items():
         i = scans.find(id)
         overlay = Overlay.cut(
-            display(scans.read(i)[0], hounsfield=scans[i].hounsfield[0]),
+            gray_values(scans.read(i)[0], hounsfield=scans[i].hounsfield[0]),
             scans.read_labels(i),
             found[id],
             case=id,
@@ -75,8 +76,24 @@ def save_pictures(
         overlay.save(out / FOLDER / f"{role}.npz")
 
 
-def display(channel: npt.NDArray[np.int16], *, hounsfield: bool) -> npt.NDArray[np.float32]:
-    """Gray values in [0, 1] of a stored channel: CT in a soft-tissue window."""
-    low, high = SOFT_TISSUE_HU if hounsfield else (0.0, float(UNIT))
-    gray: npt.NDArray[np.float32] = np.clip((channel - low) / (high - low), 0, 1).astype(np.float32)
-    return gray
+def save_embeddings(plan: Plan, out: Path, engine: EngineConfig, *, patients: int = 3) -> None:
+    """Write what each checkpoint's embeddings look like before fine-tuning, as `embeddings.npz`.
+
+    Args:
+        plan: The comparison.
+        out: The comparison's folder; the files lie under `arms`, and one that is there is kept.
+        engine: Where to compute.
+        patients: How many of the test cases are shown, at most.
+    """
+    store = Store(plan.store)
+    scans = different_patients(store.select(ids=plan.test), patients)
+    for arm in plan.arms:
+        file = out / "arms" / arm.name / EMBEDDINGS
+        if arm.checkpoint is None or file.exists():
+            continue
+        start = starting_point(
+            store, checkpoint=arm.checkpoint, backbone=None, crop_size=None, window_hu=None
+        )
+        overlap = plan.recipe.overlap
+        frozen = freeze(start, seed=plan.seeds[0], overlap=overlap, fabric=engine.fabric())
+        save_colored(color_scans(frozen, scans), file)

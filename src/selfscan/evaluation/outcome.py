@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import json
-import platform
-import shlex
 import shutil
-import sys
 from collections.abc import Mapping
-from datetime import datetime, timezone
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +14,12 @@ from rich.table import Table
 
 from selfscan.checkpoints.checkpoint import load
 from selfscan.evaluation.plan import Arm, Cell, Plan
+from selfscan.evaluation.provenance import provenance
 from selfscan.evaluation.statistics import summarize
 from selfscan.evaluation.verdict import p_text, verdicts
 from selfscan.files import written_atomically
 from selfscan.progress import console
 from selfscan.scans.store import Store
-
-_PACKAGES = ("selfscan", "torch", "lightning-fabric", "monai", "numpy", "scipy")
 
 
 def best_rates(tried: Mapping[Cell, float]) -> dict[str, float]:
@@ -66,9 +60,7 @@ def save_outcome(
         "contract": scans.contract.to_json(),
         "spacing": list(scans[scans.find(plan.test[0])].spacing),
         "seconds": round(seconds),
-        "date": datetime.now(timezone.utc).isoformat(timespec="minutes"),
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "versions": {"python": platform.python_version()} | {p: version(p) for p in _PACKAGES},
+        **provenance(),
     }
     with written_atomically(folder / "outcome.json") as temporary:
         temporary.write_text(json.dumps(outcome, indent=2) + "\n")

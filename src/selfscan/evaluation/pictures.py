@@ -1,4 +1,4 @@
-"""Slices as a radiologist hangs them: cases with outlines, and what a method shows a network."""
+"""Pictures of scans: cases with outlines, and what a method shows a network."""
 
 from __future__ import annotations
 
@@ -13,15 +13,24 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
+from selfscan.evaluation.slices import (
+    GAP,
+    PLANES,
+    TITLE,
+    WIDTH,
+    extent_mm,
+    hung,
+    mosaic,
+    show_slice,
+    slices_through,
+)
 from selfscan.files import written_atomically
 
 Array = npt.NDArray[Any]
 FOLDER = "pictures"  # of a comparison, one file a role
 ROLES = ("best", "median", "worst")
-PLANES = ("axial", "coronal", "sagittal")
 TRUTH, PREDICTION = "#56B4E9", "#E69F00"
-_WIDTH, _ROW_HEIGHT, _GAP = 9.1, 2.6, 0.05  # in inches
-_TITLE: dict[str, Any] = {"fontsize": 9, "color": "#222222"}
+_ROW_HEIGHT = 2.6  # in inches
 
 
 @dataclass(frozen=True)
@@ -61,8 +70,8 @@ class Overlay:
         """Take from volumes (X, Y, Z) the slices with most foreground, around the foreground."""
         box = _box_around(truth > 0, margin_voxels=[35.0 / length for length in spacing])
         place = _fullest_slices(truth[box] > 0)
-        cuts = {arm: _slices(labels[box], place) for arm, labels in predictions.items()}
-        images, true = _slices(image[box], place), _slices(truth[box], place)
+        cuts = {arm: slices_through(labels[box], place) for arm, labels in predictions.items()}
+        images, true = slices_through(image[box], place), slices_through(truth[box], place)
         return cls(case, role, spacing, dict(dice), images, true, cuts)
 
     def save(self, path: Path) -> None:
@@ -91,24 +100,24 @@ class Overlay:
 def draw_overlay(overlay: Overlay) -> Canvas:
     """A row an arm, a column a plane; the true outline and the predicted one over the image."""
     arms = list(overlay.predictions)
-    extents = [_extent(cut, plane, overlay.spacing) for plane, cut in enumerate(overlay.images)]
+    extents = [extent_mm(cut, plane, overlay.spacing) for plane, cut in enumerate(overlay.images)]
     widths, height = [extent[1] for extent in extents], max(extent[3] for extent in extents)
     # Inches to a millimeter, the same in every panel.
-    scale = min((_WIDTH - 2 * _GAP) / sum(widths), _ROW_HEIGHT / height)
-    canvas, panels = _mosaic(
+    scale = min((WIDTH - 2 * GAP) / sum(widths), _ROW_HEIGHT / height)
+    canvas, panels = mosaic(
         [scale * width for width in widths],
         [scale * height] * len(arms),
-        before=[0.0, _GAP, _GAP],
+        before=[0.0, GAP, GAP],
         above=[0.3] * len(arms),
     )
     for row, arm in zip(panels, arms, strict=True):
         for plane, axes in enumerate(row):
-            _show(axes, overlay.images[plane], plane, overlay.spacing)
+            show_slice(axes, overlay.images[plane], plane, overlay.spacing)
             # The truth is broad and below, so that it shows where both agree.
             truth, prediction = overlay.truth[plane], overlay.predictions[arm][plane]
             _outline(axes, truth, plane, overlay.spacing, color=TRUTH, width=2.4)
             _outline(axes, prediction, plane, overlay.spacing, color=PREDICTION, width=1.1)
-        row[0].set_title(f"{arm}: mean Dice {overlay.dice[arm]:.3f}", **_TITLE, loc="left")
+        row[0].set_title(f"{arm}: mean Dice {overlay.dice[arm]:.3f}", **TITLE, loc="left")
     return canvas
 
 
@@ -125,68 +134,24 @@ def draw_examples(
     count = min(examples, *(len(volumes) for volumes in views.values()))
     spacing_mm = (float(spacing[0]), float(spacing[1]), float(spacing[2]))
     first = next(iter(views.values()))[0, 0]
-    extents = [_extent(c, p, spacing_mm) for p, c in enumerate(_slices(first, (0, 0, 0)))]
+    extents = [extent_mm(c, p, spacing_mm) for p, c in enumerate(slices_through(first, (0, 0, 0)))]
     columns, width = count * len(views), max(extent[1] for extent in extents)
-    before = [0.0 if column == 0 else _GAP for column in range(columns)]
-    before[len(views) :: len(views)] = [4 * _GAP] * (count - 1)
-    scale = (_WIDTH - sum(before)) / (columns * width)
-    canvas, panels = _mosaic(
+    before = [0.0 if column == 0 else GAP for column in range(columns)]
+    before[len(views) :: len(views)] = [4 * GAP] * (count - 1)
+    scale = (WIDTH - sum(before)) / (columns * width)
+    canvas, panels = mosaic(
         [scale * width] * columns,
         [scale * extent[3] for extent in extents],
         before=before,
-        above=[0.3, _GAP, _GAP],
+        above=[0.3, GAP, GAP],
     )
     shown = [(name, volumes[i, 0]) for i in range(count) for name, volumes in views.items()]
     for column, (name, volume) in enumerate(shown):
         middle = [length // 2 for length in volume.shape]
-        for plane, cut in enumerate(_slices(volume.astype(np.float32), middle)):
-            _show(panels[plane][column], cut, plane, spacing_mm)
-        panels[0][column].set_title(name, **_TITLE, loc="center")
+        for plane, cut in enumerate(slices_through(volume.astype(np.float32), middle)):
+            show_slice(panels[plane][column], cut, plane, spacing_mm)
+        panels[0][column].set_title(name, **TITLE, loc="center")
     return canvas
-
-
-def _mosaic(
-    widths: Sequence[float],
-    heights: Sequence[float],
-    *,
-    before: Sequence[float],
-    above: Sequence[float],
-) -> tuple[Canvas, list[list[Axes]]]:
-    """Panels by row, with free space before each column and above each row; all in inches."""
-    width, height = sum(widths) + sum(before), sum(heights) + sum(above)
-    canvas = Canvas(figsize=(width, height))
-    panels = []
-    for row, tall in enumerate(heights):
-        bottom = height - sum(heights[: row + 1]) - sum(above[: row + 1])
-        lefts = [sum(widths[:column]) + sum(before[: column + 1]) for column in range(len(widths))]
-        panels.append(
-            [
-                canvas.add_axes((left / width, bottom / height, wide / width, tall / height))
-                for left, wide in zip(lefts, widths, strict=True)
-            ]
-        )
-    return canvas, panels
-
-
-def _slices(volume: Array, place: Sequence[int]) -> tuple[Array, ...]:
-    """The axial, coronal and sagittal slice through a voxel, each (horizontal, vertical)."""
-    x, y, z = place
-    return volume[:, :, z], volume[:, y, :], volume[x, :, :]
-
-
-def _show(axes: Axes, cut: Array, plane: int, spacing: tuple[float, float, float]) -> None:
-    extent = _extent(cut, plane, spacing)
-    axes.imshow(
-        _hung(cut),
-        cmap="gray",
-        vmin=0,
-        vmax=1,
-        origin="lower",
-        extent=extent,
-        interpolation="bilinear",
-    )
-    axes.set_anchor("N")
-    axes.set_axis_off()
 
 
 def _outline(
@@ -198,31 +163,19 @@ def _outline(
     color: str,
     width: float,
 ) -> None:
-    hung = _hung(labels)
-    left, right, bottom, top = _extent(labels, plane, spacing)
-    x = (np.arange(hung.shape[1]) + 0.5) / hung.shape[1] * (right - left) + left
-    y = (np.arange(hung.shape[0]) + 0.5) / hung.shape[0] * (top - bottom) + bottom
-    for label in np.unique(hung[hung > 0]):
+    shown = hung(labels)
+    left, right, bottom, top = extent_mm(labels, plane, spacing)
+    x = (np.arange(shown.shape[1]) + 0.5) / shown.shape[1] * (right - left) + left
+    y = (np.arange(shown.shape[0]) + 0.5) / shown.shape[0] * (top - bottom) + bottom
+    for label in np.unique(shown[shown > 0]):
         axes.contour(
             x,
             y,
-            (hung == label).astype(np.float32),
+            (shown == label).astype(np.float32),
             levels=[0.5],
             colors=[color],
             linewidths=width,
         )
-
-
-def _hung(cut: Array) -> Array:
-    """Rows bottom to top; the patient's right, or front in the sagittal plane, on the left."""
-    return cut[::-1].T
-
-
-def _extent(
-    cut: Array, plane: int, spacing: tuple[float, float, float]
-) -> tuple[float, float, float, float]:
-    across, up = ((0, 1), (0, 2), (1, 2))[plane]
-    return 0.0, cut.shape[0] * spacing[across], 0.0, cut.shape[1] * spacing[up]
 
 
 def _fullest_slices(mask: Array) -> tuple[int, int, int]:

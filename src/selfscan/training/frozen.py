@@ -6,7 +6,7 @@ the voxel lies in (Goncharov et al., "vox2vec", MICCAI 2023).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,11 +17,13 @@ from lightning_fabric import Fabric
 from torch import Tensor
 from torch.nn import functional
 
+from selfscan.checkpoints.loading import load_weights
 from selfscan.networks.backbone import Backbone
 from selfscan.networks.pyramid_heads import enlarge
 from selfscan.networks.voxels import voxel_features
 from selfscan.scans.store import Store
 from selfscan.training.segmentation import Size, slide, windows_at_once
+from selfscan.training.start import Start
 from selfscan.training.voxel_head import VoxelHead
 from selfscan.transforms.intensity import to_unit
 
@@ -46,11 +48,8 @@ class FrozenBackbone:
     overlap: float
     fabric: Fabric
 
-    @torch.no_grad()
     def features(self, store: Store, i: int, positions: Positions) -> Tensor:
-        """Compute the features of voxels of a scan, each in the window it lies most central in.
-
-        Only windows that hold one of the voxels are computed.
+        """Compute the features of voxels of a scan; see `window_features`.
 
         Args:
             store: Where the scan is.
@@ -60,26 +59,48 @@ class FrozenBackbone:
         Returns:
             Shape (N, F), float32, in main memory; F adds up the channels of all levels.
         """
-        stored = torch.from_numpy(store.read(i))[None]
-        hounsfield = torch.tensor([store[i].hounsfield])
-        units = to_unit(stored, hounsfield, window_hu=self.window_hu)
+        found = torch.empty(len(positions), sum(self.network.dense_pyramid.channels))
+        for chosen, features in self.window_features(store.read(i), store[i].hounsfield, positions):
+            found[chosen] = features
+        return found
+
+    @torch.no_grad()
+    def window_features(
+        self, volume: npt.NDArray[np.int16], hounsfield: Sequence[bool], positions: Positions
+    ) -> Iterator[tuple[npt.NDArray[np.int64], Tensor]]:
+        """Compute the features of voxels, each in the window it lies most central in.
+
+        Only windows that hold one of the voxels are computed.
+
+        Args:
+            volume: As stored, (C, X, Y, Z).
+            hounsfield: Which channels are CT, C of them.
+            positions: The voxels, (N, 3).
+
+        Yields:
+            For each window, which of the voxels are looked up in it, (M,), and their features,
+            (M, F), float32, in main memory.
+        """
+        stored = torch.from_numpy(np.ascontiguousarray(volume))[None]
+        units = to_unit(stored, torch.tensor([list(hounsfield)]), window_hu=self.window_hu)
         missing = [max(c - s, 0) for c, s in zip(self.crop_size, units.shape[2:], strict=True)]
         units = functional.pad(units, [p for m in reversed(missing) for p in (m // 2, m - m // 2)])
         places = positions + np.array([m // 2 for m in missing])
-        starts = self._nearest_windows(places, units.shape[2:])
-        found = torch.empty(len(places), sum(self.network.dense_pyramid.channels))
-        for start in np.unique(starts, axis=0):
-            chosen = np.flatnonzero((starts == start).all(1))
+        shape = tuple(units.shape[2:])
+        corners = np.ravel_multi_index(tuple(self._nearest_windows(places, shape).T), shape)
+        for corner in np.unique(corners):
+            chosen = np.flatnonzero(corners == corner)
+            start = np.array(np.unravel_index(corner, shape))
             x, y, z = (slice(s, s + c) for s, c in zip(start, self.crop_size, strict=True))
             with self.fabric.autocast():
                 levels = self.network(units[..., x, y, z].to(self.fabric.device)).dense
-            found[chosen] = voxel_features(
+            features = voxel_features(
                 levels,
                 self.network.dense_pyramid.strides,
                 torch.zeros(len(chosen), dtype=torch.int64),
                 torch.from_numpy(places[chosen] - start),
-            ).to("cpu", torch.float32)
-        return found
+            )
+            yield chosen, features.to("cpu", torch.float32)
 
     def logits(self, head: VoxelHead, store: Store, i: int) -> npt.NDArray[Any]:
         """The head's logits of every voxel of a scan, (K, X, Y, Z), float32."""
@@ -108,6 +129,29 @@ class FrozenBackbone:
         for axis, (length, size) in enumerate(zip(shape, self.crop_size, strict=True)):
             step = max(int(size * (1 - self.overlap)), 1)
             starts = np.append(np.arange(0, length - size, step), length - size)
-            distance = np.abs(starts[None] + (size - 1) / 2 - places[:, axis, None])
-            nearest.append(starts[distance.argmin(1)])
+            distance = np.abs(starts + (size - 1) / 2 - np.arange(length)[:, None])
+            nearest.append(starts[distance.argmin(1)][places[:, axis]])
         return np.stack(nearest, axis=1)
+
+
+def freeze(
+    start: Start, *, seed: int, overlap: float, fabric: Fabric, trained: bool = True
+) -> FrozenBackbone:
+    """The network that a checkpoint describes, with its weights or with random ones.
+
+    Args:
+        start: From a checkpoint.
+        seed: Of the random weights.
+        overlap: Share of a window that its neighbor covers too.
+        fabric: Device and precision.
+        trained: Whether the checkpoint's weights are loaded.
+
+    Raises:
+        SelfscanError: The weights do not fit the network.
+    """
+    network = start.build(seed=seed).eval()
+    if trained and start.checkpoint:
+        load_weights(network, start.checkpoint.weights, rename={"backbone.": ""})
+    return FrozenBackbone(
+        network.to(fabric.device), start.window_hu, start.crop_size, overlap, fabric
+    )
