@@ -107,7 +107,7 @@ def test_crop_size_must_fit_the_network(store: Store) -> None:
         store, checkpoint=None, backbone=NETWORK, crop_size=(16, 12, 16), window_hu=None
     )
     with pytest.raises(
-        ValueError, match=r"divisible by \(8, 8, 8\) for unet3d, got \(16, 12, 16\)"
+        ValueError, match=r"divisible by \(8, 8, 8\) for UNet3D, got \(16, 12, 16\)"
     ):
         start.build(seed=0)
 

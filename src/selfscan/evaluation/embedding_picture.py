@@ -30,7 +30,8 @@ Array = npt.NDArray[Any]
 _CAPTION = (
     "Each voxel of the body is colored by its embedding alone: the first three principal "
     "components, common to all patients, are red, green and blue. Look across a row: the same "
-    "anatomy should have the same color in every patient, and other anatomy another color. The "
+    "anatomy should have the same color in every patient, and other anatomy another color. Blocks "
+    "are the cells of coarse levels; lines are where windows meet. The "
     "patient’s right is on the left; in the sagittal view the front is on the left."
 )
 EMBEDDINGS = "embeddings.npz"

@@ -111,10 +111,7 @@ class ModelsGenesis(Method):
                 "models-genesis restores every voxel: it needs a backbone whose decoder starts at "
                 f"stride (1, 1, 1), got {decoder.strides[:1] or 'no decoder'}"
             )
-        if any(length % factor for length, factor in zip(size, backbone.divisor, strict=True)):
-            raise ValueError(
-                f"crop_size must be divisible by {backbone.divisor} for this backbone, got {size}"
-            )
+        backbone.check_size(size)
         self.backbone = backbone
         self.head = RestorationHead(decoder.channels[0], channels=backbone.in_channels)
         self.config = config

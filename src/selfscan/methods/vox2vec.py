@@ -73,10 +73,7 @@ class Vox2Vec(Method):
     def __init__(self, backbone: Backbone, config: Vox2VecConfig) -> None:
         super().__init__()
         size = config.crop_size
-        if any(length % factor for length, factor in zip(size, backbone.divisor, strict=True)):
-            raise ValueError(
-                f"crop_size must be divisible by {backbone.divisor} for this backbone, got {size}"
-            )
+        backbone.check_size(size)
         self.backbone = backbone
         self.head = ProjectionHead(sum(backbone.dense_pyramid.channels), projected=config.projected)
         self.config = config

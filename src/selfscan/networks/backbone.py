@@ -96,10 +96,18 @@ class Backbone(nn.Module, ABC):
             raise ValueError(
                 f"expected volumes of shape (B, {self.in_channels}, X, Y, Z), got {shape}"
             )
-        if any(length % factor for length, factor in zip(shape[2:], self.divisor, strict=True)):
+        self.check_size(shape[2:])
+
+    def check_size(self, size: tuple[int, ...]) -> None:
+        """Refuse a size of crops that does not fit.
+
+        Raises:
+            ValueError: An axis has no voxel, or is not divisible by `divisor`.
+        """
+        if any(n < 1 or n % d for n, d in zip(size, self.divisor, strict=True)):
             raise ValueError(
-                f"the axes must be divisible by {self.divisor}, got {shape[2:]}; "
-                "choose a crop size of such multiples"
+                f"crop_size must be divisible by {self.divisor} for {type(self).__name__}, "
+                f"got {size}"
             )
 
     @property

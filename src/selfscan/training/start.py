@@ -50,11 +50,7 @@ class Start:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(seed, "weights"))
             network = self.backbone.build(self.in_channels)
-        if any(c < 1 or c % d for c, d in zip(self.crop_size, network.divisor, strict=True)):
-            raise ValueError(
-                f"crop_size must be divisible by {network.divisor} for {self.backbone.name}, "
-                f"got {self.crop_size}"
-            )
+        network.check_size(self.crop_size)
         return network
 
 
