@@ -42,8 +42,10 @@ def test_a_column_a_patient_with_colors_below_each_slice() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_panels_share_one_scale(count: int) -> None:
+def test_panels_share_one_scale_and_fit_the_page(count: int) -> None:
     canvas = draw_colored(planted_colors()[:count])
+    assert canvas.get_figwidth() <= 9.2
+    assert canvas.get_figheight() <= 13
     scales = set()
     for axes in canvas.axes:
         axes.apply_aspect()

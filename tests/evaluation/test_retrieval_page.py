@@ -41,6 +41,7 @@ def write(tmp_path: Path, errors: pd.DataFrame, **options: Any) -> str:
     return write_page(errors, FACTS, colored, tmp_path).read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_page_is_whole_and_fetches_nothing(tmp_path: Path) -> None:
     page = write(tmp_path, planted_errors())
     parsed = Page(page)

@@ -33,6 +33,7 @@ def errors(data: Path) -> pd.DataFrame:
     return retrieve(data / "store", data / "out", checkpoint=data / "run", **ARGUMENTS)
 
 
+@pytest.mark.slow
 def test_every_query_is_answered_by_the_checkpoint_and_each_floor(errors: pd.DataFrame) -> None:
     counts = errors.groupby(["kind", "embedding"], sort=False).size()
     assert list(counts["warp"].index) == [
@@ -51,6 +52,7 @@ def test_every_query_is_answered_by_the_checkpoint_and_each_floor(errors: pd.Dat
     assert by_network[0].tolist() != by_network[1].tolist()
 
 
+@pytest.mark.slow
 def test_everything_is_left_in_the_folder(errors: pd.DataFrame, data: Path) -> None:
     out = data / "out"
     pd.testing.assert_frame_equal(pd.read_parquet(out / "retrieval.parquet"), errors)
@@ -67,6 +69,7 @@ def test_everything_is_left_in_the_folder(errors: pd.DataFrame, data: Path) -> N
     assert {"config.yaml", "summary.csv"} <= {path.name for path in out.iterdir()}
 
 
+@pytest.mark.slow
 def test_a_finished_result_is_kept(errors: pd.DataFrame, data: Path) -> None:
     arguments = ARGUMENTS | {"checkpoint": data / "run"}
     with pytest.raises(SelfscanError, match="not empty"):
@@ -77,6 +80,7 @@ def test_a_finished_result_is_kept(errors: pd.DataFrame, data: Path) -> None:
         retrieve(data / "store", data / "out", **arguments, resume=True, seed=7)
 
 
+@pytest.mark.slow
 def test_without_a_warp_every_voxel_finds_itself(data: Path, tmp_path: Path) -> None:
     found = retrieve(
         data / "store",
@@ -94,6 +98,7 @@ def test_without_a_warp_every_voxel_finds_itself(data: Path, tmp_path: Path) -> 
     assert not (tmp_path / "out" / "pictures").exists()
 
 
+@pytest.mark.slow
 def test_a_store_without_labels_has_warps_alone(data: Path, tmp_path: Path) -> None:
     store = write_store(tmp_path / "store", labelled=False)
     found = retrieve(

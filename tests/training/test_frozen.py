@@ -64,6 +64,16 @@ def test_features_are_those_of_the_voxel(store: Store, crop_size: tuple[int, int
         np.testing.assert_allclose(found[:, 1], expected, atol=1e-6)
 
 
+def test_each_voxel_is_looked_up_in_one_window(store: Store) -> None:
+    positions = np.indices(SHAPE).reshape(3, -1).T
+    blocks = list(frozen((8, 8, 8)).window_features(store.read(1), (True,), positions))
+    assert len(blocks) == 5 * 4 * 3
+    members = np.concatenate([chosen for chosen, _ in blocks])
+    assert sorted(members) == list(range(len(positions)))
+    found = np.concatenate([features[:, 0] for _, features in blocks])
+    np.testing.assert_allclose(found, units(store, 1)[tuple(positions[members].T)], atol=1e-6)
+
+
 def test_windows_are_chosen_by_their_centers(store: Store) -> None:
     places = np.array([[0, 0, 0], [5, 7, 3], [6, 9, 4], [23, 19, 15]])
     starts = frozen((8, 8, 8))._nearest_windows(places, SHAPE)

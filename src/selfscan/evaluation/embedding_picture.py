@@ -35,6 +35,7 @@ _CAPTION = (
     "patient’s right is on the left; in the sagittal view the front is on the left."
 )
 EMBEDDINGS = "embeddings.npz"
+_HEIGHT = 12.0  # of all panels of a column at most, in inches
 
 
 @dataclass(frozen=True)
@@ -91,8 +92,8 @@ def draw_colored(scans: Sequence[ColoredScan]) -> Canvas:
     widths = [max(right for _, right, _, _ in planes) for planes in extents]
     heights = [max(planes[plane][3] for planes in extents) for plane in range(len(PLANES))]
     gaps = [0.0] + [4 * GAP] * (len(scans) - 1)
-    # Inches to a millimeter, the same in every panel; one patient alone does not fill the page.
-    scale = min((WIDTH - sum(gaps)) / sum(widths), 4.5 / max(widths))
+    # Inches to a millimeter, the same in every panel; a few patients do not fill the page's width.
+    scale = min((WIDTH - sum(gaps)) / sum(widths), _HEIGHT / (2 * sum(heights)))
     canvas, panels = mosaic(
         [scale * width for width in widths],
         [scale * height for height in heights for _ in range(2)],
