@@ -150,12 +150,14 @@ class Vox2Vec(Method):
         `similarity` has its peak there; below 0 it is shown as 0.
         """
         first, second = views["first"][:_SHOWN], views["second"][:_SHOWN]
-        own = self.project(views["first"], views["pairs"], views["first_voxels"])
+        shown = views["pairs"] < _SHOWN
+        pairs = views["pairs"][shown]
+        own = self.project(first, pairs, views["first_voxels"][shown])
         size = torch.tensor(second.shape[2:], device=second.device)
-        distance = (views["second_voxels"] - size // 2).square().sum(dim=1)
+        distance = (views["second_voxels"][shown] - size // 2).square().sum(dim=1)
         maps = []
         for pair in range(len(first)):
-            members = (views["pairs"] == pair).nonzero().flatten()
+            members = (pairs == pair).nonzero().flatten()
             anchor = own[members[distance[members].argmin()]]
             levels = self.backbone(second[pair : pair + 1]).dense
             maps.append(self._similarity(levels, anchor, second.shape[2:]))
