@@ -95,5 +95,5 @@ def save_embeddings(plan: Plan, out: Path, engine: EngineConfig, *, patients: in
             store, checkpoint=arm.checkpoint, backbone=None, crop_size=None, window_hu=None
         )
         overlap = plan.recipe.overlap
-        frozen = freeze(start, seed=plan.seeds[0], overlap=overlap, fabric=engine.fabric())
+        frozen, _ = freeze(start, seed=plan.seeds[0], overlap=overlap, fabric=engine.fabric())
         save_colored(color_scans(frozen, scans), file)

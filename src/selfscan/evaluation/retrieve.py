@@ -140,7 +140,7 @@ def retrieve(
     )
     fabric = inference_fabric(engine)
     networks = {
-        name: freeze(start, seed=seed, overlap=recipe.overlap, fabric=fabric, trained=trained)
+        name: freeze(start, seed=seed, overlap=recipe.overlap, fabric=fabric, trained=trained)[0]
         for name, trained in ((CHECKPOINT, True), (RANDOM, False))
     }
     open_run_folder(out, arguments, fabric=fabric, resume=resume, overwrite=overwrite)

@@ -17,7 +17,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 from torch.nn import functional
 
-from selfscan.checkpoints.loading import load_weights
+from selfscan.checkpoints.loading import LoadReport, load_weights
 from selfscan.networks.backbone import Backbone
 from selfscan.networks.pyramid_heads import enlarge
 from selfscan.networks.voxels import voxel_features
@@ -136,22 +136,28 @@ class FrozenBackbone:
 
 def freeze(
     start: Start, *, seed: int, overlap: float, fabric: Fabric, trained: bool = True
-) -> FrozenBackbone:
-    """The network that a checkpoint describes, with its weights or with random ones.
+) -> tuple[FrozenBackbone, LoadReport | None]:
+    """The network of a start, with its checkpoint's weights or with random ones.
 
     Args:
-        start: From a checkpoint.
+        start: From a checkpoint or not.
         seed: Of the random weights.
         overlap: Share of a window that its neighbor covers too.
         fabric: Device and precision.
-        trained: Whether the checkpoint's weights are loaded.
+        trained: Whether the checkpoint's weights are loaded, where there is one.
+
+    Returns:
+        The network, and what was loaded; None where nothing was.
 
     Raises:
         SelfscanError: The weights do not fit the network.
+        ValueError: The network cannot take crops of this size.
     """
     network = start.build(seed=seed).eval()
+    report = None
     if trained and start.checkpoint:
-        load_weights(network, start.checkpoint.weights, rename={"backbone.": ""})
-    return FrozenBackbone(
+        report = load_weights(network, start.checkpoint.weights, rename={"backbone.": ""})
+    frozen = FrozenBackbone(
         network.to(fabric.device), start.window_hu, start.crop_size, overlap, fabric
     )
+    return frozen, report

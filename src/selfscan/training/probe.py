@@ -16,7 +16,6 @@ from typing import Literal
 import pandas as pd
 from torch import Tensor
 
-from selfscan.checkpoints.loading import load_weights
 from selfscan.files import written_atomically
 from selfscan.metrics import case_metrics
 from selfscan.networks.backbone import BackboneConfig, Pyramid
@@ -24,7 +23,7 @@ from selfscan.progress import Progress
 from selfscan.scans.store import Store
 from selfscan.training.engine import EngineConfig
 from selfscan.training.fitted_probe import FittedProbe, fit_probe
-from selfscan.training.frozen import FrozenBackbone
+from selfscan.training.frozen import freeze
 from selfscan.training.run_folder import open_run_folder
 from selfscan.training.scores import print_scores, save_scores, score_rows
 from selfscan.training.seeds import derive_seed
@@ -174,26 +173,19 @@ def probe(
         crop_size=recipe.crop_size,
         window_hu=recipe.window_hu,
     )
-    network = start.build(seed=seed).eval()
+    fabric = inference_fabric(engine)
+    frozen, report = freeze(start, seed=seed, overlap=recipe.overlap, fabric=fabric)
     train = labelled_cases(scans, train_split, cases)
     validation = labelled_split(scans, validation_split)
     test = scans.select(splits=[test_split], labelled=True)
-    report = start.checkpoint and load_weights(
-        network, start.checkpoint.weights, rename={"backbone.": ""}
-    )
 
-    fabric = inference_fabric(engine)
     open_run_folder(out, arguments, fabric=fabric, resume=resume, overwrite=overwrite)
     if (out / "cases.parquet").exists():
         return pd.read_parquet(out / "cases.parquet")
-    tell_load_report(report or None, out)
-    frozen = FrozenBackbone(
-        network.to(fabric.device), start.window_hu, start.crop_size, recipe.overlap, fabric
-    )
+    tell_load_report(report, out)
+    pyramid = frozen.network.dense_pyramid
     draw = draw_voxels(train, per_class=recipe.voxels_per_class, seed=derive_seed(seed, "voxels"))
-    fit = recipe.fit(
-        head, network.dense_pyramid, classes=len(draw.prior), seed=derive_seed(seed, "head")
-    )
+    fit = recipe.fit(head, pyramid, classes=len(draw.prior), seed=derive_seed(seed, "head"))
     fitted = fit_probe(frozen, train, draw, fit, judged=validation or train)
     scored = _scored(fitted, test, recipe.tolerance_mm)
 
@@ -201,7 +193,7 @@ def probe(
         "head": head,
         "cases": list(train.ids),
         "voxels": len(draw.classes),
-        "features": sum(network.dense_pyramid.channels),
+        "features": sum(pyramid.channels),
         "exponent": fitted.exponent,
         "exponent_chosen_on": "validation" if validation else "train",
         "dice_there": fitted.dice,
