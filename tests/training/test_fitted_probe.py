@@ -20,7 +20,7 @@ from selfscan.training.voxel_sample import draw_voxels
 def test_a_probe_segments_by_head_and_prior(tmp_path) -> None:
     store = Store(write_store(tmp_path / "store"))
     train, judged = (store.select(splits=[split]) for split in ("train", "validation"))
-    draw = draw_voxels(train, per_class=200, seed=0, visible=False)
+    draw = draw_voxels(train, per_class=200, background=200, seed=0, visible=False)
     backbone = frozen((24, 20, 16))
     fit = partial(
         fit_linear, pyramid=backbone.network.dense_pyramid, count=3, penalty=1.0, iterations=500

@@ -77,7 +77,13 @@ def test_a_store_without_labels_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("scored_cases", 0), ("voxels_per_class", 0), ("overlap", 1.0), ("penalty", 0.0)],
+    [
+        ("scored_cases", 0),
+        ("voxels_per_class", 0),
+        ("background_voxels", 0),
+        ("overlap", 1.0),
+        ("penalty", 0.0),
+    ],
 )
 def test_values_without_a_meaning_are_refused(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=name):

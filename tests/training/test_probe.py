@@ -55,7 +55,9 @@ class BlurredConfig(BackboneConfig):
 
 
 ENGINE = EngineConfig(accelerator="cpu", precision="32-true")
-RECIPE = ProbeRecipe(crop_size=(24, 24, 16), voxels_per_class=200, overlap=0.25, steps=100)
+RECIPE = ProbeRecipe(
+    crop_size=(24, 24, 16), voxels_per_class=200, background_voxels=1000, overlap=0.25, steps=100
+)
 
 
 @pytest.fixture
@@ -140,6 +142,7 @@ def test_resume_keeps_a_finished_result(store: Path, tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         ({"voxels_per_class": 0}, "voxels_per_class must be at least 1, got 0"),
+        ({"background_voxels": 0}, "background_voxels must be at least 1, got 0"),
         ({"penalty": 0.0}, "penalty must be positive, got 0.0"),
         ({"overlap": 1.0}, r"overlap must lie in \[0, 1\), got 1.0"),
     ],

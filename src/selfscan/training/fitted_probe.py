@@ -54,7 +54,7 @@ def fit_probe(
 ) -> FittedProbe:
     """Fit a head on drawn voxels, then choose how much of the class prior to put back.
 
-    The head learns from equally many voxels of each class, which makes small classes look large.
+    The head learns from few voxels of the background, which makes small structures look large.
     The prior is put back by adding e * (log prior - log share in the sample) to the logits.
 
     Args:

@@ -31,7 +31,8 @@ class OnlineProbe:
         train_split: The split of the labelled cases.
         scored_split: The split of the scans that are scored.
         scored_cases: Scans to score, at most; the first so many in a fixed order.
-        voxels_per_class: Voxels of each class drawn from each labelled case, the same each time.
+        voxels_per_class: Voxels of each structure drawn from each labelled case, once for all.
+        background_voxels: Voxels of the background drawn from each labelled case.
         overlap: Share of a window that its neighbor covers too.
         penalty: Of the head's squared coefficients, against the summed loss.
         iterations: Most iterations of L-BFGS; a head not solved by then gives no number.
@@ -42,13 +43,14 @@ class OnlineProbe:
     scored_split: str = "validation"
     scored_cases: int = 5
     voxels_per_class: int = 300
+    background_voxels: int = 3000
     overlap: float = 0.25
-    penalty: float = 1.0
+    penalty: float = 10.0
     iterations: int = 1000
 
     def __post_init__(self) -> None:
         """Refuse values without a meaning."""
-        for name in ("scored_cases", "voxels_per_class", "iterations"):
+        for name in ("scored_cases", "voxels_per_class", "background_voxels", "iterations"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if not 0 <= self.overlap < 1:
@@ -87,7 +89,11 @@ class ProbeValidation:
                 "splits with --probe.train_split and --probe.scored_split"
             )
         self._voxels = draw_voxels(
-            self._train, per_class=probe.voxels_per_class, seed=seed, visible=False
+            self._train,
+            per_class=probe.voxels_per_class,
+            background=probe.background_voxels,
+            seed=seed,
+            visible=False,
         )
 
     def __call__(self, frozen: FrozenBackbone) -> dict[str, float]:

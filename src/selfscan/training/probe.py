@@ -47,7 +47,9 @@ class ProbeRecipe:
     Attributes:
         crop_size: Windows that the backbone sees, in voxels; None takes the checkpoint's.
         window_hu: The window of CT; None takes the checkpoint's, or (-1000, 1000) without one.
-        voxels_per_class: Voxels of each class drawn from each labelled case.
+        voxels_per_class: Voxels of each structure drawn from each labelled case.
+        background_voxels: Voxels of the background drawn from each labelled case; many, as it is
+            the most varied class.
         overlap: Share of a window that its neighbor covers too.
         penalty: Of the linear head's squared coefficients, against the summed loss.
         iterations: Most iterations of L-BFGS for the linear head.
@@ -62,8 +64,9 @@ class ProbeRecipe:
     crop_size: Size | None = None
     window_hu: tuple[float, float] | None = None
     voxels_per_class: int = 1000
+    background_voxels: int = 10_000
     overlap: float = 0.5
-    penalty: float = 1.0
+    penalty: float = 30.0
     iterations: int = 1000
     steps: int = 500
     batch_size: int = 256
@@ -73,7 +76,13 @@ class ProbeRecipe:
 
     def __post_init__(self) -> None:
         """Refuse values without a meaning."""
-        for name in ("voxels_per_class", "iterations", "steps", "batch_size"):
+        for name in (
+            "voxels_per_class",
+            "background_voxels",
+            "iterations",
+            "steps",
+            "batch_size",
+        ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.weight_decay < 0:
@@ -132,10 +141,10 @@ def probe(
 ) -> pd.DataFrame:
     """Fit a head on frozen voxel features of labelled cases, and score it on test cases.
 
-    The head learns from equally many voxels of each class, which makes small classes look large.
-    How much of the class prior is put back (`exponent`, from 0 to 1) is what gives the best mean
-    Dice on the validation cases, or on the labelled cases where there are none; `probe.json` says
-    which.
+    The head learns from as many voxels of each structure and not much more of the background, which
+    makes small structures look large. How much of the class prior is put back (`exponent`, from 0
+    to 1) is what gives the best mean Dice on the validation cases, or on the labelled cases where
+    there are none; `probe.json` says which.
 
     Args:
         store: A prepared store with labels.
@@ -184,7 +193,12 @@ def probe(
         return pd.read_parquet(out / "cases.parquet")
     tell_load_report(report, out)
     pyramid = frozen.network.dense_pyramid
-    draw = draw_voxels(train, per_class=recipe.voxels_per_class, seed=derive_seed(seed, "voxels"))
+    draw = draw_voxels(
+        train,
+        per_class=recipe.voxels_per_class,
+        background=recipe.background_voxels,
+        seed=derive_seed(seed, "voxels"),
+    )
     fit = recipe.fit(head, pyramid, classes=len(draw.prior), seed=derive_seed(seed, "head"))
     fitted = fit_probe(frozen, train, draw, fit, judged=validation or train)
     scored = _scored(fitted, test, recipe.tolerance_mm)

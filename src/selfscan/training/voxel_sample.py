@@ -1,4 +1,4 @@
-"""Equally many voxels of each class from a few labelled scans, with their frozen features."""
+"""As many voxels of each structure, and more of the background, with their frozen features."""
 
 from __future__ import annotations
 
@@ -39,12 +39,15 @@ class VoxelDraw:
         return share
 
 
-def draw_voxels(store: Store, *, per_class: int, seed: int, visible: bool = True) -> VoxelDraw:
+def draw_voxels(
+    store: Store, *, per_class: int, background: int, seed: int, visible: bool = True
+) -> VoxelDraw:
     """Draw voxels of every scan of a store.
 
     Args:
         store: The labelled scans to learn from.
-        per_class: Voxels of each class from each scan.
+        per_class: Voxels of each structure from each scan.
+        background: Voxels of the background, 0, from each scan.
         seed: Of the draws.
         visible: Whether progress is shown.
 
@@ -58,7 +61,9 @@ def draw_voxels(store: Store, *, per_class: int, seed: int, visible: bool = True
             labels = store.read_labels(i)
             counts += np.bincount(labels.ravel(), minlength=len(counts))
             random = np.random.default_rng([seed, i])
-            places, drawn = sample_voxels(labels, per_class=per_class, random=random)
+            places, drawn = sample_voxels(
+                labels, per_class=per_class, background=background, random=random
+            )
             positions.append(places)
             classes.append(drawn)
             progress.advance()
@@ -84,13 +89,14 @@ def sample_features(
 
 
 def sample_voxels(
-    labels: npt.NDArray[Any], *, per_class: int, random: np.random.Generator
+    labels: npt.NDArray[Any], *, per_class: int, background: int, random: np.random.Generator
 ) -> tuple[Positions, npt.NDArray[np.int64]]:
     """Draw voxels of each class that is present, without replacement.
 
     Args:
         labels: A label map (X, Y, Z).
-        per_class: How many of each class; all where a class has fewer.
+        per_class: How many of each structure; all where it has fewer.
+        background: How many of the background, 0; all where it has fewer.
         random: Where the draws come from.
 
     Returns:
@@ -101,7 +107,8 @@ def sample_voxels(
         of_label = labels == label
         up_to_slice = of_label.sum((1, 2)).cumsum()
         count = int(up_to_slice[-1])
-        ranks = np.sort(random.choice(count, min(per_class, count), replace=False))
+        asked = per_class if label else background
+        ranks = np.sort(random.choice(count, min(asked, count), replace=False))
         # The r-th voxel of a class is looked up slice by slice: a list of all would be too long.
         slices = np.searchsorted(up_to_slice, ranks, side="right")
         for x in np.unique(slices):
