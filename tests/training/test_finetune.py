@@ -19,6 +19,7 @@ from selfscan.scans.contract import PreprocessingContract
 from selfscan.scans.store import Store
 from selfscan.training.engine import EngineConfig
 from selfscan.training.finetune import FinetuneRecipe, build_segmenter, finetune
+from selfscan.training.finetune_recipe import Loss
 from selfscan.training.segmentation import load_segmenter
 from selfscan.training.start import starting_point
 from selfscan.transforms.augmentation import AugmentationConfig
@@ -256,6 +257,7 @@ def test_another_preprocessing_is_refused(store: Path, pretrained: Path, tmp_pat
         ({"overlap": 1.0}, r"overlap must lie in \[0, 1\), got 1.0"),
         ({"backbone_rate": 0.0}, "backbone_rate must be positive, got 0.0"),
         ({"load": "decoder"}, "load must be all or encoder, got 'decoder'"),
+        ({"loss": "dice"}, "loss must be softmax or sigmoid, got 'dice'"),
     ],
 )
 def test_bad_recipes(arguments: dict[str, object], message: str) -> None:
@@ -264,9 +266,11 @@ def test_bad_recipes(arguments: dict[str, object], message: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_small_network_learns_the_shapes(store: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("loss", ["softmax", "sigmoid"])
+def test_a_small_network_learns_the_shapes(store: Path, tmp_path: Path, loss: Loss) -> None:
     recipe = replace(
         RECIPE,
+        loss=loss,
         steps=30,
         augmentation=AugmentationConfig(affine_probability=0.2),
         optimizer=OptimizerConfig(learning_rate=1e-2, warmup_steps=5, gradient_clip=1.0),

@@ -8,10 +8,12 @@ import torch
 from labelled_store import write_store
 from monai.losses import DiceCELoss
 
+from selfscan.losses.dice_bce import dice_bce
 from selfscan.networks.unet3d import UNet3D
 from selfscan.scans.crops import Batch, CropDataset, LabelCrops, collate
 from selfscan.scans.store import Store
 from selfscan.training.engine import EngineConfig
+from selfscan.training.finetune_recipe import Loss
 from selfscan.training.segmentation import Segmenter
 from selfscan.training.supervised import SupervisedSegmentation, validation_dice
 from selfscan.transforms.augmentation import AugmentationConfig
@@ -42,6 +44,7 @@ def trainable(
     *,
     augmentation: AugmentationConfig = NOTHING,
     norm: str = "instance",
+    loss: Loss = "softmax",
     freeze_steps: int = 0,
 ) -> SupervisedSegmentation:
     torch.manual_seed(0)
@@ -51,6 +54,7 @@ def trainable(
         segmenter,
         spacings=torch.tensor([record.spacing for record in store]),
         augmentation=augmentation,
+        loss=loss,
         frozen=tuple(backbone.parameters()) if freeze_steps else (),
         freeze_steps=freeze_steps,
         seed=5,
@@ -63,6 +67,16 @@ def test_the_loss_is_monais(store: Store) -> None:
     reference = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
     expected = reference(module.segmenter(volumes), labels[:, None])
     torch.testing.assert_close(module(batch).total, expected)
+
+
+def test_the_loss_of_classes_by_themselves(store: Store) -> None:
+    module, batch = trainable(store, loss="sigmoid"), batch_of(store, 0, 1)
+    volumes, labels = module.augmented(batch)
+    members = torch.stack([labels == label for label in NAMES], dim=1)
+    dice, entropy = dice_bce(module.segmenter(volumes), members)
+    found = module(batch).losses
+    torch.testing.assert_close(found["dice"], dice)
+    torch.testing.assert_close(found["cross_entropy"], entropy)
 
 
 def test_without_augmentation_crops_are_as_stored(store: Store) -> None:

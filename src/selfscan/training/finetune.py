@@ -148,6 +148,7 @@ def finetune(
             segmenter,
             spacings=torch.tensor([record.spacing for record in train]),
             augmentation=recipe.augmentation,
+            loss=recipe.loss,
             frozen=loaded,
             freeze_steps=recipe.freeze_steps if loaded else 0,
             seed=derive_seed(seed, "augmentation"),

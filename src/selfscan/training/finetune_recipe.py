@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from selfscan.methods.method import OptimizerConfig
 from selfscan.training.start import Size
 from selfscan.transforms.augmentation import AugmentationConfig
 
 Load = Literal["all", "encoder"]
+Loss = Literal["softmax", "sigmoid"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class FinetuneRecipe:
         optimizer: How weights move.
         foreground_share: Share of crops centered on a voxel of a class drawn uniformly.
         augmentation: How crops are changed.
+        loss: `softmax` is Dice and cross-entropy of classes that exclude each other, `sigmoid` Dice
+            and binary cross-entropy of each by itself, as vox2vec has it.
         load: What a checkpoint gives: `all` of the backbone, or its `encoder` with the decoder left
             random.
         freeze_steps: What was loaded stays as it is for so many steps.
@@ -58,6 +61,7 @@ class FinetuneRecipe:
     )
     foreground_share: float = 0.5
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    loss: Loss = "softmax"
     load: Load = "all"
     freeze_steps: int = 0
     backbone_rate: float = 1.0
@@ -85,5 +89,8 @@ class FinetuneRecipe:
                 "backbone_rate must be below 1 where backbone_doubling_steps lets it double up to "
                 f"1, got {self.backbone_rate}"
             )
-        if self.load not in ("all", "encoder"):
-            raise ValueError(f"load must be all or encoder, got {self.load!r}")
+        for name, values in (("load", get_args(Load)), ("loss", get_args(Loss))):
+            if getattr(self, name) not in values:
+                raise ValueError(
+                    f"{name} must be {' or '.join(values)}, got {getattr(self, name)!r}"
+                )

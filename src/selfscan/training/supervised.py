@@ -13,9 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from selfscan.errors import SelfscanError
+from selfscan.losses.dice_bce import dice_bce
 from selfscan.methods.method import Outcome
 from selfscan.scans.crops import Batch
 from selfscan.scans.store import Store
+from selfscan.training.finetune_recipe import Loss
 from selfscan.training.mean_dice import mean_dice
 from selfscan.training.segmentation import Segmenter, Size, segment_volume
 from selfscan.training.wrapped import Trainable
@@ -31,15 +33,17 @@ from selfscan.transforms.random import KeyedGenerator
 class SupervisedSegmentation(Trainable):
     """A segmenter as the loop trains it.
 
-    The loss is soft Dice over the foreground classes, each pooled over the batch, plus the
-    cross-entropy of all classes: MONAI's `DiceCELoss(include_background=False, batch=True)`, both
+    The loss `softmax` is soft Dice over the foreground classes, each pooled over the batch, plus
+    the cross-entropy of all classes: MONAI's `DiceCELoss(include_background=False, batch=True)`,
     in float32. The background is left out of Dice as its score is near 1 whatever is learned;
-    pooling keeps a crop without a class from counting as a failure.
+    pooling keeps a crop without a class from counting as a failure. The loss `sigmoid` is
+    `dice_bce` of each class, background included, by itself.
 
     Args:
         segmenter: What is trained.
         spacings: Size of a voxel of each scan of the store in mm, shape (scans, 3).
         augmentation: How crops are changed.
+        loss: `softmax` or `sigmoid`.
         frozen: Parameters that the optimizer leaves alone at first; the norm layers that own them
             are in evaluation mode meanwhile, so that their running statistics stay too.
         freeze_steps: For so many steps.
@@ -55,13 +59,15 @@ class SupervisedSegmentation(Trainable):
         *,
         spacings: Tensor,
         augmentation: AugmentationConfig,
+        loss: Loss,
         frozen: Collection[nn.Parameter],
         freeze_steps: int,
         seed: int,
     ) -> None:
         super().__init__()
         self.segmenter = segmenter
-        self.augmentation, self.freeze_steps, self.seed = augmentation, freeze_steps, seed
+        self.augmentation, self.loss = augmentation, loss
+        self.freeze_steps, self.seed = freeze_steps, seed
         self.register_buffer("spacings", spacings.float(), persistent=False)
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
         self._dice = DiceLoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
@@ -77,13 +83,15 @@ class SupervisedSegmentation(Trainable):
         volumes, labels = self.augmented(batch)
         logits = self.segmenter(volumes)
         with torch.autocast(logits.device.type, enabled=False):
-            logits = logits.float()
-            return Outcome(
-                {
-                    "dice": self._dice(logits, labels[:, None]),
-                    "cross_entropy": functional.cross_entropy(logits, labels),
-                }
-            )
+            dice, entropy = self._compare(logits.float(), labels)
+            return Outcome({"dice": dice, "cross_entropy": entropy})
+
+    def _compare(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Dice and cross-entropy of logits (B, K, X, Y, Z) against labels (B, X, Y, Z)."""
+        if self.loss == "sigmoid":
+            members = functional.one_hot(labels, logits.shape[1]).movedim(-1, 1)
+            return dice_bce(logits, members)
+        return self._dice(logits, labels[:, None]), functional.cross_entropy(logits, labels)
 
     @torch.no_grad()
     def augmented(self, batch: Batch) -> tuple[Tensor, Tensor]:
