@@ -28,7 +28,17 @@ def test_imports_between_rooms_run_one_way() -> None:
 
 def test_an_import_against_the_flow_is_caught(tmp_path: Path) -> None:
     package = tmp_path / "src" / "selfscan"
-    for room in ("cli", "flags", "demo", "errors", "files", "configuration", "progress", "metrics"):
+    for room in (
+        "cli",
+        "flags",
+        "demo",
+        "errors",
+        "files",
+        "configuration",
+        "progress",
+        "metrics",
+        "spatial_transformer",
+    ):
         (package / f"{room}.py").parent.mkdir(parents=True, exist_ok=True)
         (package / f"{room}.py").touch()
     for room in (

@@ -1,4 +1,4 @@
-"""Small heads of pre-training: one restores a volume, one projects the embeddings of voxels."""
+"""Small heads of pre-training: two restore a volume, one projects the embeddings of voxels."""
 
 from __future__ import annotations
 
@@ -27,6 +27,32 @@ class RestorationHead(nn.Module):
         with torch.autocast(restored.device.type, enabled=False):
             wide = torch.promote_types(restored.dtype, torch.float32)
             return torch.sigmoid(restored.to(wide))
+
+
+class ConvolutionalRestorationHead(nn.Module):
+    """A 3x3x3 convolution, group norm and leaky ReLU, then a 1x1x1 convolution to a volume.
+
+    Source: He et al., "Geometric Visual Similarity Learning", CVPR 2023; layers are those of its
+    release.
+
+    Args:
+        features: Channels of the feature map.
+        channels: Channels of the restored volume.
+    """
+
+    def __init__(self, features: int, *, channels: int = 1) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv3d(features, 16, kernel_size=3, padding=1),
+            nn.GroupNorm(4, 16),
+            nn.LeakyReLU(0.2, inplace=True),
+            nn.Conv3d(16, channels, kernel_size=1),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Restore volumes (B, C, X, Y, Z), unbounded, from features (B, F, X, Y, Z)."""
+        restored: Tensor = self.layers(features)
+        return restored.to(torch.promote_types(restored.dtype, torch.float32))
 
 
 class ProjectionHead(nn.Module):

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from selfscan.spatial_transformer import affine_places, identity_places, rotations, sample
 from selfscan.transforms.filters import WIDEST, gaussian_blur
 from selfscan.transforms.random import KeyedGenerator
 
@@ -108,7 +109,7 @@ def draw_augmentation(
     turned = random.bernoulli(config.affine_probability)
     angles = _symmetric(random, 3) * math.radians(config.rotation_degrees)
     sizes = _factor(random, config.scaling, 1) * _factor(random, config.stretching, 3)
-    matrix = _rotation(angles) / sizes[:, None, :]
+    matrix = rotations(angles) / sizes[:, None, :]
     identity = torch.eye(3, device=random.device)
     matrix = torch.where(turned[:, None, None], matrix, identity)
     mirrored = random.bernoulli(0.5, 3)
@@ -162,15 +163,14 @@ def apply_augmentation(
 def _warp(
     volumes: Tensor, labels: Tensor, spacing: Tensor, parameters: AugmentationParameters
 ) -> tuple[Tensor, Tensor]:
-    """One map and one grid for both: linear for the volumes, nearest for the labels."""
-    half = spacing * spacing.new_tensor(volumes.shape[2:]) / 2  # mm to [-1, 1] and back
-    matrix = parameters.matrix * half[:, None, :] / half[:, :, None]
-    # PyTorch names the last axis first: rows and columns in reverse.
-    theta = functional.pad(matrix.flip(1, 2), (0, 1))
-    grid = functional.affine_grid(theta, [len(volumes), 1, *volumes.shape[2:]], align_corners=False)
+    """One map for both: linear for the volumes, nearest for the labels."""
+    size = volumes.shape[2:]
+    extent = spacing * spacing.new_tensor(size)  # mm to relative places and back
+    matrix = parameters.matrix * extent[:, None, :] / extent[:, :, None]
+    places = affine_places(functional.pad(matrix, (0, 1)), identity_places(size, like=matrix), size)
     moved = parameters.moved.view(-1, 1, 1, 1)
-    warped = functional.grid_sample(volumes, grid, "bilinear", align_corners=False)
-    carried = functional.grid_sample(labels[:, None].float(), grid, "nearest", align_corners=False)
+    warped = sample(volumes, places)
+    carried = sample(labels[:, None].float(), places, mode="nearest")
     return (
         torch.where(moved[:, None], warped, volumes),
         torch.where(moved, carried[:, 0].to(labels.dtype), labels),
@@ -189,16 +189,6 @@ def _blur(volumes: Tensor, deviation: Tensor) -> Tensor:
         axes=(0, 1, 2),
     )
     return volumes.index_copy(0, chosen, blurred.view(-1, *volumes.shape[1:]))
-
-
-def _rotation(angles: Tensor) -> Tensor:
-    """Rotations about x, then y, then z, by angles (B, 3) in radians; (B, 3, 3)."""
-    generators = angles.new_zeros(3, 3, 3)
-    for axis in range(3):
-        first, second = (axis + 1) % 3, (axis + 2) % 3
-        generators[axis, second, first], generators[axis, first, second] = 1.0, -1.0
-    about_x, about_y, about_z = torch.matrix_exp(angles[..., None, None] * generators).unbind(1)
-    return about_z @ about_y @ about_x
 
 
 def _symmetric(random: KeyedGenerator, *shape: int) -> Tensor:
