@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from selfscan.methods.gvsl import GVSLConfig
 from selfscan.methods.method import MethodConfig
 from selfscan.methods.models_genesis import ModelsGenesisConfig
 from selfscan.methods.vox2vec import Vox2VecConfig
 
 METHODS: dict[str, type[MethodConfig]] = {
-    config.name: config for config in (ModelsGenesisConfig, Vox2VecConfig)
+    config.name: config for config in (ModelsGenesisConfig, Vox2VecConfig, GVSLConfig)
 }
 
 
