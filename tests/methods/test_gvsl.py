@@ -208,8 +208,7 @@ def test_losses_and_gain() -> None:
 
 @pytest.mark.slow
 def test_a_shift_is_learned() -> None:
-    config = replace(STILL, crop_size=SIZE)
-    method = build(config)
+    method = build(STILL)
     views = views_of(method, batch_of(0, 1, 2, 3))
     optimizer = torch.optim.Adam(method.parameters(), lr=3e-3)
     gains = []
@@ -220,7 +219,7 @@ def test_a_shift_is_learned() -> None:
         optimizer.step()
         gains.append(outcome.monitors["gain"].item())
     assert gains[0] == pytest.approx(0, abs=1e-6)
-    assert gains[-1] > 0.2
+    assert gains[-1] > 0.1
 
 
 @pytest.mark.parametrize("backbone", [UNet3DConfig(width=2), FPN3DConfig(channels=2, levels=3)])
