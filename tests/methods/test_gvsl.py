@@ -242,7 +242,11 @@ def test_the_release_is_a_preset() -> None:
     [
         ({"place": "corner"}, "place must be one of center, shared, whole, got 'corner'"),
         ({"similarity": "mse"}, "similarity must be one of ncc, mind, got 'mse'"),
-        ({"ncc_window": 8}, "ncc_window must be odd and positive, got 8"),
+        ({"ncc_window": 8}, "ncc_window must be odd and at least 3, got 8"),
+        (
+            {"crop_size": (64, 64, 16), "ncc_border": "full", "ncc_window": 17},
+            r"ncc_window must fit into crop_size \(64, 64, 16\) where ncc_border is full, got 17",
+        ),
         ({"crop_size": (128, 128, 8)}, "axis z of 8 voxels is too short"),
     ],
 )

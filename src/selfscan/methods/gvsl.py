@@ -276,8 +276,13 @@ class GVSLConfig(MethodConfig):
                 raise ValueError(
                     f"{name} must be one of {', '.join(values)}, got {getattr(self, name)!r}"
                 )
-        if self.ncc_window < 1 or self.ncc_window % 2 == 0:
-            raise ValueError(f"ncc_window must be odd and positive, got {self.ncc_window}")
+        if self.ncc_window < 3 or self.ncc_window % 2 == 0:
+            raise ValueError(f"ncc_window must be odd and at least 3, got {self.ncc_window}")
+        if self.ncc_border == "full" and self.ncc_window > min(self.crop_size):
+            raise ValueError(
+                f"ncc_window must fit into crop_size {self.crop_size} where ncc_border is full, "
+                f"got {self.ncc_window}"
+            )
         self.damage.check_size(self.crop_size)
 
     @classmethod
