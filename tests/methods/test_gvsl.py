@@ -158,7 +158,8 @@ def test_repaired_every_parameter_learns() -> None:
     assert len(parameters(method)) == 104
     for parameter in parameters(method):
         assert parameter.grad is not None
-        assert parameter.grad.isfinite().all() and parameter.grad.any()
+        assert parameter.grad.isfinite().all()
+        assert parameter.grad.any()
 
 
 def test_published_size() -> None:

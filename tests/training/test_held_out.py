@@ -59,6 +59,14 @@ def test_other_seeds_hold_out_other_patients(tmp_path: Path) -> None:
     assert len({hold_out(store, share=0.1, seed=seed)[1].ids for seed in range(20)}) > 3
 
 
-def test_one_patient_is_too_few(tmp_path: Path) -> None:
-    with pytest.raises(SelfscanError, match="found scans of one patient only"):
-        hold_out(store_of(tmp_path, "aaa"), share=0.1, seed=0)
+def test_pairs_leave_two_patients_on_either_side(tmp_path: Path) -> None:
+    for share in (0.01, 0.99):
+        sides = hold_out(store_of(tmp_path / str(share), "abcd"), share=share, seed=0, at_least=2)
+        assert [len(set(side.subjects)) for side in sides] == [2, 2]
+
+
+@pytest.mark.parametrize(("patients", "at_least"), [("aaa", 1), ("abcc", 2)])
+def test_too_few_patients_are_refused(tmp_path: Path, patients: str, at_least: int) -> None:
+    message = rf"found scans of \d patient\(s\); expected at least {2 * at_least}"
+    with pytest.raises(SelfscanError, match=message):
+        hold_out(store_of(tmp_path, patients), share=0.1, seed=0, at_least=at_least)

@@ -102,6 +102,7 @@ class GVSL(Method):
             decoder.channels[0], channels=backbone.in_channels
         )
         self.config = config
+        self.patients = 2 if config.distinct_subjects else 1
         self.crops: CropPolicy = MatchedCrops(
             config.crop_size,
             place=config.place,

@@ -145,11 +145,13 @@ class Method(nn.Module, ABC):
     Attributes:
         crops: Which crops make one example.
         alarms: Monitors that the engine watches for a collapse.
+        patients: How many the crops of one example are of.
     """
 
     backbone: Backbone
     crops: CropPolicy
     alarms: tuple[Alarm, ...] = ()
+    patients: int = 1
 
     @abstractmethod
     def draw(self, batch: Batch, random: KeyedGenerator) -> Any:

@@ -33,24 +33,26 @@ def pretraining_scans(store: Store, splits: Sequence[str] | None) -> Store:
     return store.select(ids=ids)
 
 
-def hold_out(store: Store, *, share: float, seed: int) -> tuple[Store, Store]:
+def hold_out(store: Store, *, share: float, seed: int, at_least: int = 1) -> tuple[Store, Store]:
     """Divide the scans into those to train on and those to validate on, by patient.
 
     Args:
         store: All scans of pre-training.
-        share: Share of the patients to validate on; at least one, and not all.
+        share: Share of the patients to validate on.
         seed: Another seed holds out other patients.
+        at_least: Patients on either side, whatever the share.
 
     Raises:
-        SelfscanError: All scans are of one patient.
+        SelfscanError: There are fewer than `at_least` patients for either side.
     """
     subjects = sorted(set(store.subjects))
-    if len(subjects) < 2:
+    if len(subjects) < 2 * at_least:
         raise SelfscanError(
-            f"{store.path}: found scans of one patient only; expected at least two patients, since "
-            "one is validated on; add scans, or prepare them with subject keys that tell them apart"
+            f"{store.path}: found scans of {len(subjects)} patient(s); expected at least "
+            f"{2 * at_least}, since {at_least} must be validated on and as many trained on; add "
+            "scans, or prepare them with subject keys that tell them apart"
         )
-    count = min(max(round(share * len(subjects)), 1), len(subjects) - 1)
+    count = min(max(round(share * len(subjects)), at_least), len(subjects) - at_least)
     order = np.random.default_rng(seed).permutation(len(subjects))
     held = {subjects[i] for i in order[:count]}
     owners = list(zip(store.ids, store.subjects, strict=True))

@@ -38,7 +38,8 @@ class PretrainRecipe:
         steps: Optimizer steps. 100,000 are 42 of the published epochs of Models Genesis: just past
             the first cut of its learning rate.
         accumulate: Batches in a step; a step sees accumulate x devices of them.
-        validation_share: Share of the patients that is held out for validation, at least one.
+        validation_share: Share of the patients that is held out for validation; at least as many as
+            an example is of.
         validation_examples: Examples in a validation, rounded up to whole batches; they and their
             views are the same each time.
         validate_every: Steps between validations.
@@ -134,14 +135,15 @@ def pretrain(
     if begun is not None:
         begun.contract.require(source.contract)
     network = backbone or (begun.backbone if begun is not None else chosen.default_backbone)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(seed, "weights"))
+        model = chosen.build(network.build(source.channels))
     scans, held = hold_out(
         pretraining_scans(source, splits),
         share=recipe.validation_share,
         seed=derive_seed(seed, "validation patients"),
+        at_least=model.patients,
     )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed(seed, "weights"))
-        model = chosen.build(network.build(source.channels))
     probing = (
         None
         if probe is None
