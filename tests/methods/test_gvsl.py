@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 import pytest
@@ -34,9 +35,16 @@ def build(config: GVSLConfig = SMALL, channels: int = 1, width: int = 4) -> GVSL
     return config.build(GVSLUNetConfig(width=width).build(channels))
 
 
+@lru_cache(maxsize=1)
+def filled() -> dict[str, Tensor]:
+    method = build(replace(GVSLConfig(), crop_size=(32, 32, 32)), width=32)
+    fill(method)
+    return method.state_dict()
+
+
 def reference(config: GVSLConfig) -> GVSL:
     method = build(replace(config, crop_size=(32, 32, 32)), width=32)
-    fill(method)
+    method.load_state_dict(filled())
     return method
 
 
@@ -210,10 +218,10 @@ def test_losses_and_gain() -> None:
 @pytest.mark.slow
 def test_a_shift_is_learned() -> None:
     method = build(STILL)
-    views = views_of(method, batch_of(0, 1, 2, 3))
+    views = views_of(method, batch_of(0, 1))
     optimizer = torch.optim.Adam(method.parameters(), lr=3e-3)
     gains = []
-    for _ in range(30):
+    for _ in range(20):
         outcome = method(views)
         optimizer.zero_grad()
         torch.autograd.backward(outcome.total)
