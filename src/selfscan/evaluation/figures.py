@@ -77,7 +77,8 @@ def dice_by_labels(cases: pd.DataFrame, summary: pd.DataFrame, *, baseline: str 
                 by_run = (runs[arm] - runs[baseline]).unstack("seed")
                 _plot_estimates(axes[1], changes, by_run, color, shift)
         axes[0].set_ylabel("mean Dice of the test cases")
-        axes[0].legend(loc="lower right")
+        # Above the panel: inside, it would cover intervals where there is one number of labels.
+        axes[0].legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
         if baseline is not None:
             axes[1].axhline(0, color=GRAY, linewidth=1.2)
             axes[1].set_ylabel(f"difference in Dice to {baseline}")
