@@ -32,6 +32,7 @@ def make_store(tmp_path: Path) -> MakeStore:
         labels: Sequence[npt.NDArray[Any]] | None = None,
         modality: Modality = "ct",
         splits: Sequence[str] = (),
+        subjects: Sequence[str] = (),
         name: str = "store",
     ) -> Store:
         out = tmp_path / name
@@ -40,7 +41,8 @@ def make_store(tmp_path: Path) -> MakeStore:
         records = []
         for number, volume in enumerate(volumes):
             voxels = volume if volume.ndim == 4 else volume[None]
-            scan = Scan(voxels, np.eye(4), modality=(modality,) * len(voxels))
+            subject = subjects[number] if subjects else None
+            scan = Scan(voxels, np.eye(4), modality=(modality,) * len(voxels), subject=subject)
             mask = None if labels is None else Scan(labels[number][None], np.eye(4))
             split = splits[number] if splits else None
             source = Source(f"scan-{number}", (Path(f"{number}.nii.gz"),), split=split)

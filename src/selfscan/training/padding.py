@@ -13,8 +13,8 @@ def padded_share(store: Store, policy: CropPolicy, *, seed: int, examples: int =
     shares = []
     for number in range(examples):
         for crop in policy.draw(store, np.random.default_rng([seed, number])).crops:
-            start, size = np.array(crop.start), np.array(crop.size)
-            past = np.minimum(start + size, store[crop.scan].shape)
+            start, covered = np.array(crop.start), np.array(crop.covered)
+            past = np.minimum(start + covered, store[crop.scan].shape)
             inside = np.clip(past - np.maximum(start, 0), 0, None)
-            shares.append(1 - float(np.prod(inside / size)))
+            shares.append(1 - float(np.prod(inside / covered)))
     return float(np.mean(shares))

@@ -11,6 +11,7 @@ from selfscan.scans.preparation.geometry import (
     resample,
     resample_labels,
     resample_onto,
+    resizing_matrix,
     spacing_of,
     to_ras,
 )
@@ -165,3 +166,25 @@ def test_a_ramp_at_seven_tenths_of_its_length_has_the_values_of_the_specificatio
     np.testing.assert_allclose(places, np.linspace(0, 10, 8), atol=1e-6)
     # The ends are smoothed, as fewer voxels hold no finer detail.
     np.testing.assert_allclose(resampled[0, 1:-1, 0, 0], places[1:-1], atol=0.02)
+
+
+@pytest.mark.parametrize(("old", "new"), [(90, 40), (40, 90), (31, 31), (1001, 1000), (7, 1)])
+def test_a_resizing_matrix_keeps_constants_and_the_inside_of_a_ramp(old, new) -> None:
+    matrix = resizing_matrix(old, new)
+    assert matrix.shape == (new, old)
+    assert matrix.dtype == np.float32
+    np.testing.assert_allclose(matrix.sum(axis=1), 1, atol=1e-6)
+    centers = (np.arange(new) + 0.5) * old / new - 0.5
+    inside = (centers >= 4) & (centers <= old - 5)
+    np.testing.assert_allclose(
+        (matrix @ np.arange(old))[inside], centers[inside], rtol=1e-6, atol=1e-5
+    )
+    np.testing.assert_array_equal(matrix, matrix[::-1, ::-1])
+
+
+def test_a_resizing_matrix_is_what_resampling_does_along_an_axis(random) -> None:
+    volume = random.normal(size=(1, 24, 5, 6)).astype(np.float32)
+    resampled, _ = resample(volume, np.eye(4), (2.0, 1.0, 1.0))
+    np.testing.assert_allclose(
+        np.einsum("ix,cxyz->ciyz", resizing_matrix(24, 12), volume), resampled, atol=1e-6
+    )

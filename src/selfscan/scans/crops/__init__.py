@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from selfscan.scans.crops.across import MatchedCrops
 from selfscan.scans.crops.batch import Batch, Item, collate
 from selfscan.scans.crops.examples import Crop, CropPolicy, Example
 from selfscan.scans.crops.loading import CropDataset, batches
@@ -19,6 +20,7 @@ __all__ = [
     "Item",
     "LabelCrops",
     "LungCrops",
+    "MatchedCrops",
     "OverlappingCrops",
     "UniformCrops",
     "batches",

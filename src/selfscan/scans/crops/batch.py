@@ -22,7 +22,8 @@ class Batch:
         hounsfield: Which channels hold Hounsfield units (B, K, C), bool.
         examples: Numbers of the examples (B,), int64: the keys of their random streams.
         scans: Numbers of the scans in the store (B, K), int64.
-        starts: First voxels of the crops (B, K, 3), int64; (X, Y, Z).
+        starts: First voxels of the crops in their scans (B, K, 3), int64; (X, Y, Z). From there a
+            resized crop goes in steps of its own.
         labels: Label maps (B, K, X, Y, Z), int64, where they were asked for.
         extras: What the policy attached, (B, ...) each.
     """

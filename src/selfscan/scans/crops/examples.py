@@ -21,11 +21,18 @@ class Crop:
         scan: The scan's number in the store.
         start: First voxel along (X, Y, Z).
         size: Voxels along (X, Y, Z).
+        extent: Voxels of the scan that the crop covers, resized to `size`; None: as many as `size`.
     """
 
     scan: int
     start: Voxel
     size: Voxel
+    extent: Voxel | None = None
+
+    @property
+    def covered(self) -> Voxel:
+        """Voxels of the scan that it covers along (X, Y, Z), whatever their number once read."""
+        return self.size if self.extent is None else self.extent
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from selfscan.errors import SelfscanError
 from selfscan.scans.crops.batch import Batch, Item, collate
 from selfscan.scans.crops.examples import CropPolicy
+from selfscan.scans.crops.reading import read_labels, read_volume
 from selfscan.scans.store import Store
 
 
@@ -64,11 +65,11 @@ class CropDataset(Dataset[Item]):
             raise IndexError(f"example {i} of {self.length}")
         number = self.first + i
         example = self.policy.draw(self.store, np.random.default_rng([self.seed, number]))
-        boxes = [(crop.scan, crop.start, crop.size) for crop in example.crops]
-        labels = [self.store.read_labels(*box) for box in boxes] if self.with_labels else None
+        crops = example.crops
+        labels = [read_labels(self.store, crop) for crop in crops] if self.with_labels else None
         return Item(
-            volumes=np.stack([self.store.read(*box) for box in boxes]),
-            hounsfield=np.array([self.store[crop.scan].hounsfield for crop in example.crops]),
+            volumes=np.stack([read_volume(self.store, crop) for crop in crops]),
+            hounsfield=np.array([self.store[crop.scan].hounsfield for crop in crops]),
             number=number,
             example=example,
             labels=None if labels is None else np.stack(labels).astype(np.int64),

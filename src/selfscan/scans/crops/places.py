@@ -27,6 +27,15 @@ def foreground_voxel(store: Store, scan: int, random: np.random.Generator) -> np
     return found
 
 
+def moved_inside(start: npt.NDArray[np.int64], shape: Voxel, size: Voxel) -> Voxel:
+    """The start nearest to `start` of a crop that lies inside a scan.
+
+    Along an axis on which the scan is smaller than the crop it lies centered in it.
+    """
+    room = np.subtract(shape, size)
+    return voxel(np.where(room >= 0, np.clip(start, 0, np.maximum(room, 0)), room // 2))
+
+
 def voxel(position: npt.NDArray[np.int64]) -> Voxel:
     """An array of three as a tuple."""
     x, y, z = position.tolist()

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from selfscan.errors import SelfscanError
 from selfscan.scans.crops.examples import Crop, Example
-from selfscan.scans.crops.places import foreground_voxel, require_size, voxel
+from selfscan.scans.crops.places import foreground_voxel, moved_inside, require_size, voxel
 from selfscan.scans.record import Voxel
 from selfscan.scans.store import Store
 from selfscan.scans.volumes import CHUNK
@@ -143,9 +143,7 @@ def _anywhere(scan: int, shape: Voxel, size: Voxel, random: np.random.Generator)
 
 
 def _around(scan: int, center: npt.NDArray[np.int64], shape: Voxel, size: Voxel) -> Crop:
-    room = np.subtract(shape, size)
-    start = np.clip(center - np.array(size) // 2, 0, np.maximum(room, 0))
-    return Crop(scan, voxel(np.where(room >= 0, start, room // 2)), size)
+    return Crop(scan, moved_inside(center - np.array(size) // 2, shape, size), size)
 
 
 def _one(crop: Crop) -> Example:

@@ -139,6 +139,22 @@ def resample_onto(
     )
 
 
+def resizing_matrix(old: int, new: int) -> npt.NDArray[np.float32]:
+    """What `resample` does along one axis, as weights of old voxels in each new one.
+
+    Voxels are boxes that fill the axis: the center of new voxel i lies at (i + 1/2) old/new - 1/2.
+
+    Args:
+        old: Voxels along the axis.
+        new: As many as it shall have.
+
+    Returns:
+        Shape (new, old); each row sums to 1.
+    """
+    grid = _Grid((old, old, 1), np.array([old / new, 1.0, 1.0]))
+    return grid.linear(np.eye(old)[:, :, None])[:, :, 0]
+
+
 class _Grid:
     """A grid of another spacing over the box of space that the old voxels fill.
 
@@ -149,7 +165,7 @@ class _Grid:
     """
 
     def __init__(self, old_shape: Sequence[int], factors: npt.NDArray[np.float64]) -> None:
-        self.factors = np.where(np.abs(factors - 1) < SPACING_TOLERANCE, 1.0, factors)
+        self.factors = factors
         x, y, z = np.maximum(1, np.rint(np.array(old_shape) / self.factors)).astype(int).tolist()
         self.shape = (x, y, z)
         # The boxes share their center, so that rounding the shape cuts both ends alike.
@@ -160,7 +176,8 @@ class _Grid:
 
     @classmethod
     def of(cls, shape: Sequence[int], affine: Affine, spacing: Sequence[float]) -> _Grid:
-        return cls(shape, np.array(spacing) / spacing_of(affine))
+        factors = np.array(spacing) / spacing_of(affine)
+        return cls(shape, np.where(np.abs(factors - 1) < SPACING_TOLERANCE, 1.0, factors))
 
     def linear(self, volume: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         widths = np.sqrt(np.maximum(self.factors**2 - 1, 0) / (8 * np.log(2)))
