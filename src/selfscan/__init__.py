@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from selfscan.training.predict import predict as predict
     from selfscan.training.pretrain import pretrain as pretrain
     from selfscan.training.probe import probe as probe
+    from selfscan.training.register import register as register
 
 __version__ = version("selfscan")
 
@@ -34,6 +35,7 @@ _HOMES = {
     "pretrain": "selfscan.training.pretrain",
     "probe": "selfscan.training.probe",
     "retrieve": "selfscan.evaluation.retrieve",
+    "register": "selfscan.training.register",
     "finetune": "selfscan.training.finetune",
     "predict": "selfscan.training.predict",
     "evaluate": "selfscan.evaluation.evaluate",
