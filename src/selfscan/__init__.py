@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from selfscan.demo import demo as demo
+    from selfscan.evaluation.align import align as align
     from selfscan.evaluation.compare import compare as compare
     from selfscan.evaluation.evaluate import evaluate as evaluate
     from selfscan.evaluation.retrieve import retrieve as retrieve
@@ -36,6 +37,7 @@ _HOMES = {
     "probe": "selfscan.training.probe",
     "retrieve": "selfscan.evaluation.retrieve",
     "register": "selfscan.training.register",
+    "align": "selfscan.evaluation.align",
     "finetune": "selfscan.training.finetune",
     "predict": "selfscan.training.predict",
     "evaluate": "selfscan.evaluation.evaluate",

@@ -19,7 +19,7 @@ from selfscan.networks.backbone import Backbone
 from selfscan.networks.gvsl_unet import GVSLUNetConfig
 from selfscan.networks.heads import ConvolutionalRestorationHead
 from selfscan.networks.z_matching import Match, ZMatching
-from selfscan.scans.crops import Batch, CropPolicy, MatchedCrops
+from selfscan.scans.crops import Batch, MatchedCrops
 from selfscan.scans.crops.across import Place, Within
 from selfscan.spatial_transformer import warp
 from selfscan.transforms.damage import Damage, DamageConfig, apply_damage, draw_damage
@@ -71,6 +71,7 @@ class GVSL(Method):
         ValueError: The backbone has no such decoder, or cannot take crops of this size.
     """
 
+    crops: MatchedCrops
     alarms = (
         Alarm(
             monitor="gain",
@@ -102,7 +103,7 @@ class GVSL(Method):
             decoder.channels[0], channels=backbone.in_channels
         )
         self.config = config
-        self.crops: CropPolicy = MatchedCrops(
+        self.crops = MatchedCrops(
             config.crop_size,
             place=config.place,
             within=config.within,

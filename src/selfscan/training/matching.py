@@ -18,7 +18,6 @@ from selfscan.losses.local_ncc import local_ncc
 from selfscan.methods.gvsl import GVSL, GVSLConfig
 from selfscan.networks.z_matching import Match
 from selfscan.scans.contract import Prepared
-from selfscan.scans.crops import MatchedCrops
 from selfscan.scans.crops.across import Box
 from selfscan.scans.crops.reading import cut_volume
 from selfscan.scans.preparation.foreground import bounding_box
@@ -138,11 +137,10 @@ def load_matching(path: Path) -> tuple[GVSL, Checkpoint]:
 
 def _middle_crop(method: GVSL, scan: WholeScan) -> tuple[Tensor, Affine]:
     """What the network sees of a scan, (1, C, X, Y, Z) in [0, 1], and its voxels to mm."""
-    c = method.config
     x, y, z = scan.volume.shape[1:]
-    crop = MatchedCrops(c.crop_size, c.place, c.within).middle((x, y, z), scan.body)
+    crop = method.crops.middle((x, y, z), scan.body)
     stored = torch.from_numpy(cut_volume(scan.volume, scan.hounsfield, crop))[None]
-    units = to_unit(stored, torch.tensor([scan.hounsfield]), window_hu=c.window_hu)
+    units = to_unit(stored, torch.tensor([scan.hounsfield]), window_hu=method.config.window_hu)
     return units, scan.affine @ crop.to_scan
 
 
