@@ -120,8 +120,8 @@ def test_the_release_loses_flat_volumes_in_float32() -> None:
 @pytest.mark.parametrize(
     ("edges", "window", "border"),
     [
-        ((3, 4, 5), 3, "padded"),
-        ((3, 4, 5), 3, "full"),
+        ((2, 4, 3), 3, "padded"),
+        ((3, 4, 3), 3, "full"),
         ((3, 3, 3), 3, "full"),
         ((4, 2, 3), 9, "padded"),
     ],
@@ -129,7 +129,7 @@ def test_the_release_loses_flat_volumes_in_float32() -> None:
 def test_gradients_agree_with_finite_differences(
     edges: tuple[int, int, int], window: int, border: Border
 ) -> None:
-    volumes = [volume.requires_grad_() for volume in noise(1, 2, *edges)]
+    volumes = [volume.requires_grad_() for volume in noise(2, 1, *edges)]
     assert torch.autograd.gradcheck(
         lambda *given: local_ncc(*given, window=window, border=border), volumes
     )
