@@ -55,7 +55,7 @@ def test_the_answer_is_against_doing_less(
     page = write(tmp_path, warp=warp)
     assert against_identity in page
     assert against_affine in page
-    assert "Three pairs" not in page
+    assert "Before and after" not in page
 
 
 def test_two_pairs_of_one_patient_decide_nothing(tmp_path: Path) -> None:

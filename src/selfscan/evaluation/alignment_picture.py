@@ -91,7 +91,7 @@ def draw_aligned(pair: AlignedPair) -> Canvas:
             truth, moved = pair.labels[FIXED][plane], pair.labels[name][plane]
             outline(axes, truth, plane, pair.spacing, color=TRUTH, width=2.0)
             if name != FIXED:
-                outline(axes, moved, plane, pair.spacing, color=MOVED, width=0.9)
+                outline(axes, moved, plane, pair.spacing, color=MOVED, width=1.1)
         score = "" if name == FIXED else f", Dice {pair.dice[name]:.2f}"
         panels[0][column].set_title(title + score, **TITLE, loc="center")
     return canvas

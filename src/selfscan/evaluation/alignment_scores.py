@@ -118,7 +118,7 @@ def print_alignment(rows: pd.DataFrame) -> None:
     table.add_row("folded voxels", *(f"{row['folding']:.2%}" for row in summary))
     table.add_section()
     for measure, name in (("dice", "Dice"), ("correlation", "correlation")):
-        table.add_row(f"{name} the warp adds", *(_gain(row, measure) for row in summary))
+        table.add_row(f"warp adds, {name}", *(_gain(row, measure) for row in summary))
     console.print(table)
 
 
