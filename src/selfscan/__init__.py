@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from selfscan.demo import demo as demo
+    from selfscan.evaluation.align import align as align
     from selfscan.evaluation.compare import compare as compare
     from selfscan.evaluation.evaluate import evaluate as evaluate
     from selfscan.evaluation.retrieve import retrieve as retrieve
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from selfscan.training.predict import predict as predict
     from selfscan.training.pretrain import pretrain as pretrain
     from selfscan.training.probe import probe as probe
+    from selfscan.training.register import register as register
 
 __version__ = version("selfscan")
 
@@ -34,6 +36,8 @@ _HOMES = {
     "pretrain": "selfscan.training.pretrain",
     "probe": "selfscan.training.probe",
     "retrieve": "selfscan.evaluation.retrieve",
+    "register": "selfscan.training.register",
+    "align": "selfscan.evaluation.align",
     "finetune": "selfscan.training.finetune",
     "predict": "selfscan.training.predict",
     "evaluate": "selfscan.evaluation.evaluate",

@@ -19,6 +19,8 @@ VERBS = {
     "pretrain": ("selfscan.training.pretrain", "Pre-train a backbone on a store, without labels."),
     "probe": ("selfscan.training.probe", "Measure frozen features by small heads on few labels."),
     "retrieve": ("selfscan.evaluation.retrieve", "Find voxels in other scans by their features."),
+    "register": ("selfscan.training.register", "Move a scan onto that of another patient."),
+    "align": ("selfscan.evaluation.align", "Move labels between patients; measure their overlap."),
     "finetune": ("selfscan.training.finetune", "Train a segmentation model from a checkpoint."),
     "predict": ("selfscan.training.predict", "Segment scans, each in its own geometry."),
     "evaluate": ("selfscan.evaluation.evaluate", "Score predictions: Dice, NSD, HD95."),

@@ -80,8 +80,8 @@ def warp(
         displacements: u, in voxels, shape (B, 3, X, Y, Z).
         at_once: Interpolate once. Otherwise the volumes are read at M(p), and the result of that
             at p + u(p), which blurs twice and loses what the first step left outside.
-        consistent: A displacement of 0 leaves a place alone. Otherwise, as in the release of GVSL
-            (He et al., CVPR 2023), place s of n voxels is taken for n / (n - 1) s - 1/2.
+        consistent: A displacement of 0 leaves a place alone. Otherwise `released_places` are read,
+            as in the release of GVSL (He et al., CVPR 2023).
 
     Returns:
         Shape (B, C, X, Y, Z).
@@ -90,11 +90,16 @@ def warp(
     places = identity_places(size, like=displacements)
     displaced = places + displacements
     if not consistent:
-        length = places.new_tensor(size).view(3, 1, 1, 1)
-        displaced = displaced * length / (length - 1) - 0.5
+        displaced = released_places(displaced, size)
     if at_once:
         return sample(volumes, affine_places(matrices, displaced, size))
     return sample(sample(volumes, affine_places(matrices, places, size)), displaced)
+
+
+def released_places(places: Tensor, size: Sequence[int]) -> Tensor:
+    """Where the release of GVSL reads for places (B, 3, X, Y, Z): at n / (n - 1) s - 1/2 for s."""
+    length = places.new_tensor(size).view(3, 1, 1, 1)
+    return places * length / (length - 1) - 0.5
 
 
 def affine_matrices(angles: Tensor, scales: Tensor, shears: Tensor, shifts: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from selfscan.scans.contract import PreprocessingContract
 from selfscan.scans.read import read_labels, read_series
 from selfscan.training import predict as module
 from selfscan.training.engine import EngineConfig
-from selfscan.training.predict import predict, write_labels
+from selfscan.training.predict import predict
 
 THRESHOLD_HU = 100.5
 ENGINE = EngineConfig(accelerator="cpu", precision="32-true")
@@ -193,15 +193,6 @@ def test_channels_must_be_those_of_the_model(tmp_path: Path, with_model) -> None
     with pytest.raises(SelfscanError, match="no scan that could be segmented"):
         predict(tmp_path / "a.nii.gz", tmp_path / "out", checkpoint=tmp_path, engine=ENGINE)
     assert "found 1 channels" in (tmp_path / "out" / "predictions.csv").read_text()
-
-
-def test_a_sheared_grid_has_no_qform(tmp_path: Path) -> None:
-    affine = np.eye(4)
-    affine[0, 2] = 0.3
-    write_labels(tmp_path / "a.nii.gz", np.ones((4, 5, 6), np.uint8), affine)
-    image = nibabel.load(tmp_path / "a.nii.gz")
-    np.testing.assert_allclose(image.affine, affine, atol=1e-6)
-    assert int(image.header["qform_code"]) == 0
 
 
 def test_bad_arguments(tmp_path: Path, with_model) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
 from selfscan.evaluation.slices import (
@@ -18,9 +17,11 @@ from selfscan.evaluation.slices import (
     PLANES,
     TITLE,
     WIDTH,
+    box_around,
     extent_mm,
-    hung,
+    fullest_slices,
     mosaic,
+    outline,
     show_slice,
     slices_through,
 )
@@ -68,8 +69,8 @@ class Overlay:
         dice: Mapping[str, float],
     ) -> Overlay:
         """Take from volumes (X, Y, Z) the slices with most foreground, around the foreground."""
-        box = _box_around(truth > 0, margin_voxels=[35.0 / length for length in spacing])
-        place = _fullest_slices(truth[box] > 0)
+        box = box_around(truth > 0, margin_voxels=[35.0 / length for length in spacing])
+        place = fullest_slices(truth[box] > 0)
         cuts = {arm: slices_through(labels[box], place) for arm, labels in predictions.items()}
         images, true = slices_through(image[box], place), slices_through(truth[box], place)
         return cls(case, role, spacing, dict(dice), images, true, cuts)
@@ -115,8 +116,8 @@ def draw_overlay(overlay: Overlay) -> Canvas:
             show_slice(axes, overlay.images[plane], plane, overlay.spacing)
             # The truth is broad and below, so that it shows where both agree.
             truth, prediction = overlay.truth[plane], overlay.predictions[arm][plane]
-            _outline(axes, truth, plane, overlay.spacing, color=TRUTH, width=2.4)
-            _outline(axes, prediction, plane, overlay.spacing, color=PREDICTION, width=1.1)
+            outline(axes, truth, plane, overlay.spacing, color=TRUTH, width=2.4)
+            outline(axes, prediction, plane, overlay.spacing, color=PREDICTION, width=1.1)
         row[0].set_title(f"{arm}: mean Dice {overlay.dice[arm]:.3f}", **TITLE, loc="left")
     return canvas
 
@@ -152,43 +153,3 @@ def draw_examples(
             show_slice(panels[plane][column], cut, plane, spacing_mm)
         panels[0][column].set_title(name, **TITLE, loc="center")
     return canvas
-
-
-def _outline(
-    axes: Axes,
-    labels: Array,
-    plane: int,
-    spacing: tuple[float, float, float],
-    *,
-    color: str,
-    width: float,
-) -> None:
-    shown = hung(labels)
-    left, right, bottom, top = extent_mm(labels, plane, spacing)
-    x = (np.arange(shown.shape[1]) + 0.5) / shown.shape[1] * (right - left) + left
-    y = (np.arange(shown.shape[0]) + 0.5) / shown.shape[0] * (top - bottom) + bottom
-    for label in np.unique(shown[shown > 0]):
-        axes.contour(
-            x,
-            y,
-            (shown == label).astype(np.float32),
-            levels=[0.5],
-            colors=[color],
-            linewidths=width,
-        )
-
-
-def _fullest_slices(mask: Array) -> tuple[int, int, int]:
-    """For each axis the position with most true voxels."""
-    areas = [mask.sum(axis=tuple(a for a in range(3) if a != axis)) for axis in range(3)]
-    return int(areas[0].argmax()), int(areas[1].argmax()), int(areas[2].argmax())
-
-
-def _box_around(mask: Array, *, margin_voxels: Sequence[float]) -> tuple[slice, ...]:
-    """The box of the true voxels and a margin, within the volume; all of it where none is true."""
-    box = []
-    for axis, margin in enumerate(margin_voxels):
-        inside = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-        first, last = (int(inside[0]), int(inside[-1])) if len(inside) else (0, mask.shape[axis])
-        box.append(slice(max(first - round(margin), 0), last + round(margin) + 1))
-    return tuple(box)

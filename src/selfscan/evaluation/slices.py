@@ -81,3 +81,44 @@ def extent_mm(cut: Array, plane: int, spacing: Spacing) -> tuple[float, float, f
     """Left, right, bottom and top edge of a slice, in mm."""
     across, up = ((0, 1), (0, 2), (1, 2))[plane]
     return 0.0, cut.shape[0] * spacing[across], 0.0, cut.shape[1] * spacing[up]
+
+
+def outline(
+    axes: Axes,
+    labels: Array,
+    plane: int,
+    spacing: tuple[float, float, float],
+    *,
+    color: str,
+    width: float,
+) -> None:
+    """Draw the borders of the labels of a slice over it."""
+    shown = hung(labels)
+    left, right, bottom, top = extent_mm(labels, plane, spacing)
+    x = (np.arange(shown.shape[1]) + 0.5) / shown.shape[1] * (right - left) + left
+    y = (np.arange(shown.shape[0]) + 0.5) / shown.shape[0] * (top - bottom) + bottom
+    for label in np.unique(shown[shown > 0]):
+        axes.contour(
+            x,
+            y,
+            (shown == label).astype(np.float32),
+            levels=[0.5],
+            colors=[color],
+            linewidths=width,
+        )
+
+
+def fullest_slices(mask: Array) -> tuple[int, int, int]:
+    """For each axis the position with most true voxels."""
+    areas = [mask.sum(axis=tuple(a for a in range(3) if a != axis)) for axis in range(3)]
+    return int(areas[0].argmax()), int(areas[1].argmax()), int(areas[2].argmax())
+
+
+def box_around(mask: Array, *, margin_voxels: Sequence[float]) -> tuple[slice, ...]:
+    """The box of the true voxels and a margin, within the volume; all of it where none is true."""
+    box = []
+    for axis, margin in enumerate(margin_voxels):
+        inside = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
+        first, last = (int(inside[0]), int(inside[-1])) if len(inside) else (0, mask.shape[axis])
+        box.append(slice(max(first - round(margin), 0), last + round(margin) + 1))
+    return tuple(box)

@@ -19,7 +19,7 @@ from selfscan.networks.backbone import Backbone
 from selfscan.networks.gvsl_unet import GVSLUNetConfig
 from selfscan.networks.heads import ConvolutionalRestorationHead
 from selfscan.networks.z_matching import Match, ZMatching
-from selfscan.scans.crops import Batch, CropPolicy, MatchedCrops
+from selfscan.scans.crops import Batch, MatchedCrops
 from selfscan.scans.crops.across import Place, Within
 from selfscan.spatial_transformer import warp
 from selfscan.transforms.damage import Damage, DamageConfig, apply_damage, draw_damage
@@ -71,6 +71,7 @@ class GVSL(Method):
         ValueError: The backbone has no such decoder, or cannot take crops of this size.
     """
 
+    crops: MatchedCrops
     alarms = (
         Alarm(
             monitor="gain",
@@ -103,7 +104,7 @@ class GVSL(Method):
         )
         self.config = config
         self.patients = 2 if config.distinct_subjects else 1
-        self.crops: CropPolicy = MatchedCrops(
+        self.crops = MatchedCrops(
             config.crop_size,
             place=config.place,
             within=config.within,

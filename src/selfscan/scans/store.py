@@ -26,10 +26,15 @@ from selfscan.scans.contract import PreprocessingContract
 from selfscan.scans.record import ScanRecord, Voxel
 from selfscan.scans.volumes import VolumeFiles
 
-__all__ = ["AIR", "ScanRecord", "Store"]
+__all__ = ["AIR", "ScanRecord", "Store", "outside"]
 
 AIR = -1024  # what lies outside a CT, in Hounsfield units
 _RECORDS = 4096
+
+
+def outside(hounsfield: Sequence[bool]) -> npt.NDArray[np.int16]:
+    """What lies around a stored volume, (C, 1, 1, 1): air around a CT, 0 around other channels."""
+    return np.where(hounsfield, AIR, 0).astype(np.int16)[:, None, None, None]
 
 
 class Store:
@@ -197,8 +202,8 @@ class Store:
         Raises:
             ScanError: The volume's file is missing or damaged.
         """
-        outside = np.where(self[i].hounsfield, AIR, 0).astype(np.int16)
-        return self._files.read(self.file("volumes", i), start, size, outside[:, None, None, None])
+        around = outside(self[i].hounsfield)
+        return self._files.read(self.file("volumes", i), start, size, around)
 
     def read_foreground(
         self, i: int, start: Voxel | None = None, size: Voxel | None = None

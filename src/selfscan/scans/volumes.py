@@ -67,7 +67,7 @@ class VolumeFiles:
             ScanError: The file is missing or damaged.
         """
         try:
-            return _box(self._open(path), start, size, outside)
+            return cut_box(self._open(path), start, size, outside)
         except (RuntimeError, OSError) as error:
             raise ScanError(
                 path,
@@ -86,7 +86,8 @@ class VolumeFiles:
         return self._arrays[path]
 
 
-def _box(array: Any, start: Voxel | None, size: Voxel | None, outside: Any) -> npt.NDArray[Any]:
+def cut_box(array: Any, start: Voxel | None, size: Voxel | None, outside: Any) -> npt.NDArray[Any]:
+    """A box of an array in memory or in an open file; the arguments are those of `read`."""
     *leading, x, y, z = array.shape
     first = (0, 0, 0) if start is None else start
     past = (x, y, z) if size is None else tuple(map(add, first, size))

@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import nibabel
 import numpy as np
 import numpy.typing as npt
 from lightning_fabric import Fabric
@@ -21,9 +20,9 @@ from selfscan.files import written_atomically
 from selfscan.progress import Progress, console
 from selfscan.scans.find import find
 from selfscan.scans.formats.dicom import read_every_series
+from selfscan.scans.formats.writing import write_nifti
 from selfscan.scans.inputs.sources import Source
 from selfscan.scans.preparation.geometry import resample_onto
-from selfscan.scans.preparation.grid import shift_mm
 from selfscan.scans.read import read
 from selfscan.scans.scan import Modality, Scan
 from selfscan.training.engine import EngineConfig
@@ -37,10 +36,6 @@ from selfscan.training.segmentation import (
 
 SUFFIX = ".nii.gz"
 _COLUMNS = ("case", "source", "outcome", "reason")
-_SCANNER = 1  # NIfTI's code of coordinates in the scanner
-_QFORM_TOLERANCE = 0.01  # voxels
-
-
 _ENGINE = EngineConfig()
 
 
@@ -153,21 +148,6 @@ def segment_scan(
     return labels
 
 
-def write_labels(path: Path, labels: npt.NDArray[Any], affine: npt.NDArray[np.float64]) -> None:
-    """Write a label map as NIfTI in mm, its place as sform and, where one can say it, as qform."""
-    image = nibabel.Nifti1Image(labels, affine)
-    image.header.set_xyzt_units("mm")
-    image.set_sform(affine, code=_SCANNER)
-    image.set_qform(affine, code=_SCANNER)
-    # A qform is a rotation: it cannot hold a sheared grid.
-    x, y, z = labels.shape
-    voxel = np.linalg.norm(affine[:3, :3], axis=0).min()
-    if shift_mm((x, y, z), image.get_qform(), affine) > _QFORM_TOLERANCE * voxel:
-        image.set_qform(None)
-    with written_atomically(path) as temporary:
-        nibabel.save(image, temporary)
-
-
 def _segment_source(
     source: Source,
     out: Path,
@@ -188,7 +168,7 @@ def _segment_source(
         try:
             if not path.exists():
                 labels = segment_scan(scan, segmenter, model, overlap=overlap, fabric=fabric)
-                write_labels(path, labels, scan.affine)
+                write_nifti(path, labels, scan.affine)
             outcomes.append((case, str(source.images[0]), "written", ""))
         except ScanError as error:
             outcomes.append(_left_out(case, error.path, error.reason))

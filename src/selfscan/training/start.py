@@ -81,12 +81,7 @@ def starting_point(
             raise ValueError(f"without a checkpoint a {missing} must be given, got none")
         return Start(None, backbone, store.channels, window_hu or WINDOW_HU, crop_size)
     found = load(resolve(checkpoint))
-    found.contract.require(store.contract)
-    if found.in_channels != store.channels:
-        raise ContractError(
-            f"{checkpoint}: found a network for {found.in_channels} channels; expected "
-            f"{store.channels}, as {store.path} has; pre-train on scans of so many channels"
-        )
+    require_fit(found, store, path=checkpoint)
     if backbone is not None and backbone != found.backbone:
         raise ValueError(
             f"backbone must be the checkpoint's, {found.backbone}, or left out, got {backbone}"
@@ -102,6 +97,20 @@ def starting_point(
         window_hu=found.window_hu,
         crop_size=crop_size or found.crop_size,
     )
+
+
+def require_fit(checkpoint: Checkpoint, store: Store, *, path: Path) -> None:
+    """Refuse a store whose volumes are not such as the checkpoint at a path was trained on.
+
+    Raises:
+        ContractError: It was prepared otherwise, or has another number of channels.
+    """
+    checkpoint.contract.require(store.contract)
+    if checkpoint.in_channels != store.channels:
+        raise ContractError(
+            f"{path}: found a network for {checkpoint.in_channels} channels; expected "
+            f"{store.channels}, as {store.path} has; pre-train on scans of so many channels"
+        )
 
 
 def labelled_cases(store: Store, split: str, cases: int | Sequence[str] | None) -> Store:

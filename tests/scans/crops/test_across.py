@@ -189,3 +189,13 @@ def test_an_example_of_whole_scans_holds_them_resized(store) -> None:
 def test_values_without_a_meaning_are_refused(options, message) -> None:
     with pytest.raises(ValueError, match=message):
         MatchedCrops(**{"size": SIZE} | options)
+
+
+@pytest.mark.parametrize("place", ["center", "shared", "whole"])
+@pytest.mark.parametrize("within", ["scan", "body"])
+def test_the_middle_is_the_crop_of_a_scan_alone(bodies, random, place, within) -> None:
+    policy, record = MatchedCrops(SIZE, place, within), bodies[0]
+    found = policy.middle(record.shape, record.foreground_box)
+    always = MatchedCrops(SIZE, "center" if place == "shared" else place, within)
+    expected = next(c for c in always.draw(bodies, random).crops if c.scan == 0)
+    assert found == expected

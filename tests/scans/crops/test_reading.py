@@ -5,7 +5,13 @@ import pytest
 
 from selfscan.errors import ScanError
 from selfscan.scans.crops.examples import Crop
-from selfscan.scans.crops.reading import read_labels, read_volume, resize, resize_labels
+from selfscan.scans.crops.reading import (
+    cut_volume,
+    read_labels,
+    read_volume,
+    resize,
+    resize_labels,
+)
 
 SHAPE = (40, 36, 20)
 
@@ -96,3 +102,26 @@ def test_a_damaged_file_is_named(store) -> None:
     (store.path / "volumes" / "scan-0.b2nd").write_bytes(b"no volume")
     with pytest.raises(ScanError, match=r"scan-0.b2nd: found a damaged file"):
         read_volume(store, Crop(0, (0, 0, 0), (8, 8, 8), extent=SHAPE))
+
+
+@pytest.mark.parametrize("extent", [None, (50, 20, 10)])
+def test_a_volume_in_memory_is_cut_like_one_in_a_store(store, extent) -> None:
+    crop = Crop(0, (-4, 5, 12), (20, 16, 14), extent)
+    cut = cut_volume(store.read(0), store[0].hounsfield, crop)
+    np.testing.assert_array_equal(cut, read_volume(store, crop))
+    assert cut[0, 0, 0, 0] < -1000
+
+
+@pytest.mark.parametrize("extent", [None, (50, 20, 7)])
+def test_the_voxels_of_a_crop_lie_where_they_are_read(make_store, extent) -> None:
+    x, y, z = np.indices(SHAPE)
+    ramps = make_store([np.stack([x, y, z]).astype(np.int16) * 100], modality="other")
+    slope, intercept = (
+        np.array(v) for v in (ramps[0].intensity_slope, ramps[0].intensity_intercept)
+    )
+    crop = Crop(0, (-5, 6, 3), (20, 10, 14), extent)
+    values = cut_volume(ramps.read(0), ramps[0].hounsfield, crop)
+    for voxel in [(8, 4, 5), (10, 6, 8)]:
+        place = (crop.to_scan @ [*voxel, 1])[:3]
+        read = values[(slice(None), *voxel)] * slope + intercept
+        np.testing.assert_allclose(read / 100, place, atol=0.02)

@@ -17,6 +17,7 @@ from selfscan.scans.store import Store
 
 Place = Literal["center", "shared", "whole"]
 Within = Literal["scan", "body"]
+Box = tuple[Voxel, Voxel]
 
 
 @dataclass(frozen=True)
@@ -77,12 +78,24 @@ class MatchedCrops:
         else:
             second = int(random.integers(len(store)))
         fraction = random.random(3) if self.place == "shared" else np.full(3, 0.5)
-        return Example(tuple(self._crop(store, scan, fraction) for scan in (first, second)))
+        crops = [
+            self._crop(scan, store[scan].shape, store[scan].foreground_box, fraction)
+            for scan in (first, second)
+        ]
+        return Example(tuple(crops))
 
-    def _crop(self, store: Store, scan: int, fraction: npt.NDArray[np.float64]) -> Crop:
+    def middle(self, shape: Voxel, body: Box) -> Crop:
+        """The one crop of a scan that needs no draw; a `shared` position lies in the middle too.
+
+        Args:
+            shape: Voxels of the scan along (X, Y, Z).
+            body: First voxel of the box around its body, and one past the last.
+        """
+        return self._crop(0, shape, body, np.full(3, 0.5))
+
+    def _crop(self, scan: int, shape: Voxel, body: Box, fraction: npt.NDArray[np.float64]) -> Crop:
         """The crop at fractions of the room that it has along (X, Y, Z)."""
-        shape = store[scan].shape
-        low, past = store[scan].foreground_box if self.within == "body" else ((0, 0, 0), shape)
+        low, past = body if self.within == "body" else ((0, 0, 0), shape)
         extent = np.subtract(past, low)
         if self.place == "whole":
             return Crop(scan, low, self.size, extent=voxel(extent))

@@ -34,6 +34,14 @@ class Crop:
         """Voxels of the scan that it covers along (X, Y, Z), whatever their number once read."""
         return self.size if self.extent is None else self.extent
 
+    @property
+    def to_scan(self) -> npt.NDArray[np.float64]:
+        """Its voxel indices to those of the scan, (4, 4); both cover the same box of space."""
+        steps = np.divide(self.covered, self.size)
+        matrix = np.diag([*steps, 1.0])
+        matrix[:3, 3] = self.start + (steps - 1) / 2
+        return matrix
+
 
 @dataclass(frozen=True)
 class Example:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -13,7 +14,8 @@ from torch import Tensor
 from selfscan.scans.crops.examples import Crop
 from selfscan.scans.preparation.geometry import resizing_matrix
 from selfscan.scans.record import Voxel
-from selfscan.scans.store import Store
+from selfscan.scans.store import Store, outside
+from selfscan.scans.volumes import cut_box
 
 
 def read_volume(store: Store, crop: Crop) -> npt.NDArray[np.int16]:
@@ -24,6 +26,20 @@ def read_volume(store: Store, crop: Crop) -> npt.NDArray[np.int16]:
     """
     volume = store.read(crop.scan, crop.start, crop.covered)
     return volume if crop.covered == crop.size else resize(volume, crop.size)
+
+
+def cut_volume(
+    volume: npt.NDArray[np.int16], hounsfield: Sequence[bool], crop: Crop
+) -> npt.NDArray[np.int16]:
+    """A crop of a volume in memory, as `read_volume` would read it from a store.
+
+    Args:
+        volume: Stored voxels (C, X, Y, Z).
+        hounsfield: Which channels hold Hounsfield units, C of them.
+        crop: Of this volume, whatever its number.
+    """
+    box = cut_box(volume, crop.start, crop.covered, outside(hounsfield))
+    return box if crop.covered == crop.size else resize(box, crop.size)
 
 
 def read_labels(store: Store, crop: Crop) -> npt.NDArray[Any]:
