@@ -19,7 +19,7 @@ def parameters(method: GVSL) -> list[nn.Parameter]:
     assert isinstance(backbone, GVSLUNet)
     parts: list[nn.Module] = [
         *backbone.down,
-        *reversed(backbone.up),
+        *reversed(backbone.merges),
         matching.affine,
         matching.local,
         method.restoration,

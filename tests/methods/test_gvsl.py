@@ -136,7 +136,7 @@ def test_released_matrix_and_gradients() -> None:
         norms = {
             "displacement": (m.displacement, 5.56307),
             "restoration": (method.restoration.layers[0], 1.14232),
-            "last stage": (method.backbone.up[0][3], 5.65296),
+            "last stage": (method.backbone.merges[0][3], 5.65296),
             "bottleneck": (method.backbone.down[4][3], 19.1189 if learns else 5.65475),
         }
         if learns:

@@ -9,13 +9,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 
-from selfscan.networks.backbone import Backbone, BackboneConfig, Features, Pyramid
+from selfscan.networks.backbone import BackboneConfig, Pyramid
 from selfscan.networks.double_convolution import double_convolution
+from selfscan.networks.unet import UNet
 
 
-class GVSLUNet(Backbone):
+class GVSLUNet(UNet):
     """The published U-Net; `width` scales every layer.
 
     Five stages go down with max-pooling between them and double the channels; four go up, each on
@@ -36,11 +36,7 @@ class GVSLUNet(Backbone):
     def __init__(
         self, in_channels: int = 1, *, width: int = 32, gradient_checkpointing: bool = False
     ) -> None:
-        super().__init__()
-        if in_channels < 1:
-            raise ValueError(f"in_channels must be at least 1, got {in_channels}")
-        self.in_channels = in_channels
-        self.gradient_checkpointing = gradient_checkpointing
+        super().__init__(in_channels, gradient_checkpointing=gradient_checkpointing)
         channels = tuple(width * 2**level for level in range(5))
         edges = [2**level for level in range(5)]
         self.encoder_pyramid = Pyramid(channels, tuple((edge, edge, edge) for edge in edges))
@@ -50,48 +46,19 @@ class GVSLUNet(Backbone):
         self.down = nn.ModuleList(
             double_convolution(entry, exit) for entry, exit in pairwise((in_channels, *channels))
         )
-        self.pool = nn.MaxPool3d(2)
-        # Fine to coarse, like the pyramid: up[0] is the last to run.
-        self.up = nn.ModuleList(
+        self.merges = nn.ModuleList(
             double_convolution(fine + coarse, fine) for fine, coarse in pairwise(channels)
         )
         for layer in self.modules():
             if isinstance(layer, nn.Conv3d):
                 nn.init.kaiming_normal_(layer.weight)
 
-    def forward(self, volumes: Tensor) -> Features:
-        """Compute both pyramids of volumes (B, C, X, Y, Z), axes divisible by 16.
-
-        Raises:
-            ValueError: The channels are not `in_channels`, or an axis is not divisible by 16.
-        """
-        encoder = self.encode(volumes)
-        decoder = [encoder[-1]]
-        for skip, stage in reversed(list(zip(encoder[:-1], self.up, strict=True))):
-            enlarged = functional.interpolate(
-                decoder[-1], scale_factor=2, mode="trilinear", align_corners=True
-            )
-            decoder.append(self._run(stage, torch.cat((skip, enlarged), dim=1)))
-        return Features(encoder=encoder, decoder=tuple(reversed(decoder)))
-
-    def encode(self, volumes: Tensor) -> tuple[Tensor, ...]:
-        """Compute the five levels of the encoder, fine to coarse."""
-        self.check(volumes)
-        levels = [self._run(self.down[0], volumes)]
-        for stage in self.down[1:]:
-            levels.append(self._run(stage, self.pool(levels[-1])))
-        return tuple(levels)
-
-    def encoder_parameters(self) -> list[nn.Parameter]:
-        """The parameters of the five stages that go down."""
-        return list(self.down.parameters())
-
-    def _run(self, stage: nn.Module, features: Tensor) -> Tensor:
-        if self.gradient_checkpointing and torch.is_grad_enabled():
-            again: Tensor = checkpoint(stage, features, use_reentrant=False)
-            return again
-        result: Tensor = stage(features)
-        return result
+    def join(self, level: int, skip: Tensor, below: Tensor) -> Tensor:
+        """The level's own map, then the one below, enlarged trilinearly."""
+        enlarged = functional.interpolate(
+            below, scale_factor=2, mode="trilinear", align_corners=True
+        )
+        return torch.cat((skip, enlarged), dim=1)
 
 
 @dataclass(frozen=True)

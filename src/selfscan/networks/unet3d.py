@@ -8,14 +8,14 @@ from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
-from selfscan.networks.backbone import Backbone, BackboneConfig, Features, Pyramid
+from selfscan.networks.backbone import BackboneConfig, Pyramid
+from selfscan.networks.unet import UNet
 
 Norm = Literal["batch-statistics", "batch", "instance"]
 
 
-class UNet3D(Backbone):
+class UNet3D(UNet):
     """The published 3D U-Net; `width` scales every layer.
 
     A block is a 3x3x3 convolution with bias, a norm and a ReLU; a stage is two blocks. Four stages
@@ -43,11 +43,7 @@ class UNet3D(Backbone):
         norm: Norm = "batch-statistics",
         gradient_checkpointing: bool = False,
     ) -> None:
-        super().__init__()
-        if in_channels < 1:
-            raise ValueError(f"in_channels must be at least 1, got {in_channels}")
-        self.in_channels = in_channels
-        self.gradient_checkpointing = gradient_checkpointing
+        super().__init__(in_channels, gradient_checkpointing=gradient_checkpointing)
         channels = (2 * width, 4 * width, 8 * width, 16 * width)
         strides = ((1, 1, 1), (2, 2, 2), (4, 4, 4), (8, 8, 8))
         self.encoder_pyramid = self.decoder_pyramid = Pyramid(channels, strides)
@@ -59,8 +55,7 @@ class UNet3D(Backbone):
             _stage(entry, exit // 2, exit, norm)
             for entry, exit in zip(entries, channels, strict=True)
         )
-        self.pool = nn.MaxPool3d(2)
-        # Fine to coarse, like the pyramid: ups[0] is the last to run.
+        # Fine to coarse, like the merges.
         self.ups = nn.ModuleList(
             nn.ConvTranspose3d(coarse, coarse, kernel_size=2, stride=2)
             for _, coarse in pairwise(channels)
@@ -69,38 +64,9 @@ class UNet3D(Backbone):
             _stage(coarse + fine, fine, fine, norm) for fine, coarse in pairwise(channels)
         )
 
-    def forward(self, volumes: Tensor) -> Features:
-        """Compute both pyramids of volumes (B, C, X, Y, Z), axes divisible by 8.
-
-        Raises:
-            ValueError: The channels are not `in_channels`, or an axis is not divisible by 8.
-        """
-        encoder = self.encode(volumes)
-        decoder = [encoder[-1]]
-        for skip, up, merge in reversed(
-            list(zip(encoder[:-1], self.ups, self.merges, strict=True))
-        ):
-            decoder.append(self._run(merge, torch.cat((up(decoder[-1]), skip), dim=1)))
-        return Features(encoder=encoder, decoder=tuple(reversed(decoder)))
-
-    def encode(self, volumes: Tensor) -> tuple[Tensor, ...]:
-        """Compute the four levels of the encoder, fine to coarse; an eighth of the whole work."""
-        self.check(volumes)
-        levels = [self._run(self.down[0], volumes)]
-        for stage in self.down[1:]:
-            levels.append(self._run(stage, self.pool(levels[-1])))
-        return tuple(levels)
-
-    def encoder_parameters(self) -> list[nn.Parameter]:
-        """The parameters of the four stages that go down."""
-        return list(self.down.parameters())
-
-    def _run(self, stage: nn.Module, features: Tensor) -> Tensor:
-        if self.gradient_checkpointing and torch.is_grad_enabled():
-            again: Tensor = checkpoint(stage, features, use_reentrant=False)
-            return again
-        result: Tensor = stage(features)
-        return result
+    def join(self, level: int, skip: Tensor, below: Tensor) -> Tensor:
+        """The map below by a transposed convolution, then the level's own."""
+        return torch.cat((self.ups[level](below), skip), dim=1)
 
 
 @dataclass(frozen=True)
