@@ -10,6 +10,8 @@ import numpy.typing as npt
 from matplotlib.figure import Figure as Canvas
 
 from selfscan.evaluation.alignment import AFFINE, IDENTITY, WARP
+from selfscan.evaluation.pictures import PREDICTION as MOVED
+from selfscan.evaluation.pictures import TRUTH
 from selfscan.evaluation.slices import (
     GAP,
     PLANES,
@@ -27,8 +29,6 @@ from selfscan.evaluation.slices import (
 
 Array = npt.NDArray[Any]
 FIXED = "fixed"
-# Colors of the fixed scan's labels and of the moved ones.
-TRUTH, MOVED = "#56B4E9", "#E69F00"
 _COLUMNS = {IDENTITY: "moving, laid on it", FIXED: "fixed", AFFINE: "affine only", WARP: "moved"}
 _MARGIN_MM = 15.0
 _HEIGHT = 8.5  # of all panels of a column at most, in inches

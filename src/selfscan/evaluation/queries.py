@@ -12,7 +12,7 @@ from selfscan.errors import SelfscanError
 from selfscan.evaluation.floors import Box
 from selfscan.evaluation.landmarks import organ_middles
 from selfscan.evaluation.warp import apply_warp, draw_warp
-from selfscan.scans.store import AIR, Store
+from selfscan.scans.store import Store, outside
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ def warp_queries(
         amplitude_mm=amplitude_mm,
         scale_mm=scale_mm,
     )
-    outside = np.where(record.hounsfield, AIR, 0)
-    volume = apply_warp(store.read(i), warp, outside=outside.tolist())
+    around = outside(record.hounsfield).ravel().tolist()
+    volume = apply_warp(store.read(i), warp, outside=around)
     body = apply_warp(store.read_foreground(i)[None].astype(np.uint8), warp, outside=(0,), order=0)[
         0
     ]
