@@ -33,6 +33,7 @@ from selfscan.training.segmentation import (
     load_segmenter,
     segment_volume,
 )
+from selfscan.training.start import prepare_alike
 
 SUFFIX = ".nii.gz"
 _COLUMNS = ("case", "source", "outcome", "reason")
@@ -119,16 +120,7 @@ def segment_scan(
     Raises:
         ScanError: The scan has another number of channels than the model, or cannot be prepared.
     """
-    if len(scan.voxels) != model.in_channels:
-        raise ScanError(
-            scan.path,
-            found=f"{len(scan.voxels)} channels",
-            expected=f"{model.in_channels}, as the model was trained on",
-            remedy="give all channels of a case together, by a data list or an nnU-Net folder",
-        )
-    prepared = model.contract.apply(scan)
-    for warning in prepared.warnings:
-        console.print(f"{scan.path.name}: {warning}", style="dim", markup=False)
+    prepared = prepare_alike(scan, model)
     with fabric.autocast():
         probabilities = segment_volume(
             segmenter,

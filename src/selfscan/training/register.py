@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
-from selfscan.checkpoints.checkpoint import Checkpoint
-from selfscan.errors import ScanError
 from selfscan.files import written_atomically
 from selfscan.progress import console
 from selfscan.scans.contract import Prepared
@@ -22,6 +20,7 @@ from selfscan.training.matching import Matched, WholeScan, load_matching, match_
 from selfscan.training.moving import Grid, displacement_field, move_onto
 from selfscan.training.run_folder import open_run_folder
 from selfscan.training.segmentation import inference_fabric
+from selfscan.training.start import prepare_alike
 
 SUFFIX = ".nii.gz"
 _RESULT = "registration.json"
@@ -72,7 +71,7 @@ def register(
     method, model = load_matching(Path(checkpoint))
     known = None if modality == "auto" else modality
     scan, target = read(moving, known), read(fixed, known)
-    prepared, prepared_target = _prepared(scan, model), _prepared(target, model)
+    prepared, prepared_target = prepare_alike(scan, model), prepare_alike(target, model)
     label_map = None if labels is None else read_labels(labels)
     if label_map is not None:
         require_same_grid(scan, label_map)
@@ -105,20 +104,6 @@ def register(
     _tell(facts)
     console.print(f"results: {out}", highlight=False, soft_wrap=True)
     return out
-
-
-def _prepared(scan: Scan, model: Checkpoint) -> Prepared:
-    if len(scan.voxels) != model.in_channels:
-        raise ScanError(
-            scan.path,
-            found=f"{len(scan.voxels)} channels",
-            expected=f"{model.in_channels}, as the network was trained on",
-            remedy="give all channels of a scan together, as a list of files",
-        )
-    prepared = model.contract.apply(scan)
-    for warning in prepared.warnings:
-        console.print(f"{scan.path.name}: {warning}", style="dim", markup=False)
-    return prepared
 
 
 def _around(scan: Scan, prepared: Prepared) -> list[float]:

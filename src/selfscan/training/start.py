@@ -12,10 +12,12 @@ import torch
 
 from selfscan.checkpoints.checkpoint import Checkpoint, load, resolve
 from selfscan.checkpoints.loading import LoadReport
-from selfscan.errors import ContractError, SelfscanError
+from selfscan.errors import ContractError, ScanError, SelfscanError
 from selfscan.files import written_atomically
 from selfscan.networks.backbone import Backbone, BackboneConfig
 from selfscan.progress import console
+from selfscan.scans.contract import Prepared
+from selfscan.scans.scan import Scan
 from selfscan.scans.store import Store
 from selfscan.training.seeds import derive_seed
 
@@ -111,6 +113,26 @@ def require_fit(checkpoint: Checkpoint, store: Store, *, path: Path) -> None:
             f"{path}: found a network for {checkpoint.in_channels} channels; expected "
             f"{store.channels}, as {store.path} has; pre-train on scans of so many channels"
         )
+
+
+def prepare_alike(scan: Scan, checkpoint: Checkpoint) -> Prepared:
+    """Prepare a scan as the training data of a checkpoint were; tell what was odd about it.
+
+    Raises:
+        ScanError: It has another number of channels, or cannot be prepared.
+    """
+    if len(scan.voxels) != checkpoint.in_channels:
+        raise ScanError(
+            scan.path,
+            found=f"{len(scan.voxels)} channels",
+            expected=f"{checkpoint.in_channels}, as the network was trained on",
+            remedy="give all channels of a case together: a list of files for register, a data "
+            "list or an nnU-Net folder for predict",
+        )
+    prepared = checkpoint.contract.apply(scan)
+    for warning in prepared.warnings:
+        console.print(f"{scan.path.name}: {warning}", style="dim", markup=False)
+    return prepared
 
 
 def labelled_cases(store: Store, split: str, cases: int | Sequence[str] | None) -> Store:
