@@ -251,6 +251,7 @@ def test_the_release_is_a_preset() -> None:
     [
         ({"place": "corner"}, "place must be one of center, shared, whole, got 'corner'"),
         ({"similarity": "mse"}, "similarity must be one of ncc, mind, got 'mse'"),
+        ({"shift_unit": 0.0}, "shift_unit must be above 0 voxels, got 0.0"),
         ({"ncc_window": 8}, "ncc_window must be odd and at least 3, got 8"),
         (
             {"crop_size": (64, 64, 16), "ncc_border": "full", "ncc_window": 17},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -47,6 +48,13 @@ def test_the_release_divides_shifts_by_the_opposite_axis() -> None:
     matching = ZMatching(12, 4, own_axis_shifts=False)
     torch.nn.init.constant_(matching.shifts.bias, 24.0)
     assert matching(**features()).matrices[0, :, 3].tolist() == [6.0, 4.0, 3.0]
+
+
+def test_a_shift_of_one_moves_by_its_unit() -> None:
+    matching = ZMatching(12, 4, shift_unit=4.0)
+    torch.nn.init.ones_(matching.shifts.bias)
+    # Relative places: a voxel of n is 2 / n.
+    assert matching(**features()).matrices[0, :, 3].tolist() == pytest.approx([1, 4 / 3, 2])
 
 
 def test_only_with_the_repair_does_the_loss_reach_the_affine_head() -> None:

@@ -96,6 +96,7 @@ class GVSL(Method):
             backbone.encoder_pyramid.channels[-1],
             decoder.channels[0],
             affine_gradient=config.affine_gradient,
+            shift_unit=config.shift_unit,
             own_axis_shifts=config.own_axis_shifts,
             from_identity=config.from_identity,
         )
@@ -222,6 +223,8 @@ class GVSLConfig(MethodConfig):
         similarity: `ncc`, local correlation, or `mind`, for MR and across modalities.
         ncc_window: Edge of the window of local correlation, in voxels.
         ncc_border: `padded` counts windows that stick out, with zeros; `full` leaves them out.
+        shift_unit: By how many voxels a regressed shift of 1 moves; more lets short training reach
+            far.
         affine_gradient: Whether the affine head learns.
         own_axis_shifts: Whether a shift is divided by the length of its own axis.
         consistent_sampling: Whether no displacement is the identity.
@@ -256,6 +259,7 @@ class GVSLConfig(MethodConfig):
     similarity: Similarity = "ncc"
     ncc_window: int = 9
     ncc_border: Border = "padded"
+    shift_unit: float = 0.5
     affine_gradient: bool = True
     own_axis_shifts: bool = True
     consistent_sampling: bool = True
@@ -278,6 +282,8 @@ class GVSLConfig(MethodConfig):
                 raise ValueError(
                     f"{name} must be one of {', '.join(values)}, got {getattr(self, name)!r}"
                 )
+        if self.shift_unit <= 0:
+            raise ValueError(f"shift_unit must be above 0 voxels, got {self.shift_unit}")
         if self.ncc_window < 3 or self.ncc_window % 2 == 0:
             raise ValueError(f"ncc_window must be odd and at least 3, got {self.ncc_window}")
         if self.ncc_border == "full" and self.ncc_window > min(self.crop_size):

@@ -32,8 +32,7 @@ class ZMatching(nn.Module):
     """Regress an affine matrix from coarse features, then a displacement from fine ones.
 
     Global: the coarsest features of both scans, joined, give 15 numbers: angles of at most 20
-    degrees, scales within 25 %, shears of at most 10 degrees, and shifts in voxels' halves, without
-    limit. Local: the fine features of the moving scan, mapped by that matrix, and those of the
+    degrees, scales within 25 %, shears of at most 10 degrees, and shifts without limit. Local: the fine features of the moving scan, mapped by that matrix, and those of the
     fixed scan give a displacement of every voxel. Neither compares; both are convolutions.
 
     Source: He et al., "Geometric Visual Similarity Learning", CVPR 2023; layers and limits are
@@ -44,8 +43,9 @@ class ZMatching(nn.Module):
         coarse: Channels of the coarsest level.
         fine: Channels of the level of full resolution.
         affine_gradient: Whether the loss reaches the global part.
-        own_axis_shifts: Whether a shift along an axis counts halves of voxels of this axis, not of
-            the opposite one among (X, Y, Z).
+        shift_unit: By how many voxels a regressed shift of 1 moves.
+        own_axis_shifts: Whether these are voxels of the shift's own axis, or else of the opposite
+            one among (X, Y, Z).
         from_identity: Whether matrix and displacement start as the identity.
     """
 
@@ -55,11 +55,13 @@ class ZMatching(nn.Module):
         fine: int,
         *,
         affine_gradient: bool = True,
+        shift_unit: float = 0.5,
         own_axis_shifts: bool = True,
         from_identity: bool = True,
     ) -> None:
         super().__init__()
         self.affine_gradient, self.own_axis_shifts = affine_gradient, own_axis_shifts
+        self.shift_unit = shift_unit
         self.affine = double_convolution(2 * coarse, 256)
         self.local = double_convolution(2 * fine, 16)
         self.displacement = nn.Conv3d(16, 3, kernel_size=3, padding=1)
@@ -92,11 +94,14 @@ class ZMatching(nn.Module):
         pooled = self.affine(torch.cat([moving, fixed], dim=1)).mean(dim=(2, 3, 4))
         with torch.autocast(pooled.device.type, enabled=False):
             pooled = pooled.to(torch.promote_types(pooled.dtype, torch.float32))
-            length = pooled.new_tensor(size)
+            # Relative places run over 2 from the first face to the last.
+            voxel = 2 / pooled.new_tensor(size)
             matrices = affine_matrices(
                 self.angles(pooled).clamp(-1, 1) * _MOST_ANGLE,
                 1 + self.scales(pooled).clamp(-1, 1) * _MOST_SCALING,
                 self.shears(pooled).clamp(-1, 1) * _MOST_SHEAR,
-                self.shifts(pooled) / (length if self.own_axis_shifts else length.flip(0)),
+                self.shifts(pooled)
+                * self.shift_unit
+                * (voxel if self.own_axis_shifts else voxel.flip(0)),
             )
         return matrices if self.affine_gradient else matrices.detach()
