@@ -32,8 +32,9 @@ class ZMatching(nn.Module):
     """Regress an affine matrix from coarse features, then a displacement from fine ones.
 
     Global: the coarsest features of both scans, joined, give 15 numbers: angles of at most 20
-    degrees, scales within 25 %, shears of at most 10 degrees, and shifts without limit. Local: the fine features of the moving scan, mapped by that matrix, and those of the
-    fixed scan give a displacement of every voxel. Neither compares; both are convolutions.
+    degrees, scales within 25 %, shears of at most 10 degrees, and shifts without limit. Local: the
+    fine features of the moving scan, mapped by that matrix, and those of the fixed scan give a
+    displacement of every voxel. Neither compares; both are convolutions.
 
     Source: He et al., "Geometric Visual Similarity Learning", CVPR 2023; layers and limits are
     those of its release. There no gradient reaches the global part, shifts are divided by the wrong
