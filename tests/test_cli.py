@@ -15,6 +15,7 @@ from selfscan.errors import SelfscanError
 from selfscan.methods import METHODS
 from selfscan.methods.method import MethodConfig
 from selfscan.methods.models_genesis import ModelsGenesisConfig
+from selfscan.networks import BACKBONES
 
 Size = tuple[int, int, int]
 
@@ -166,11 +167,13 @@ def test_help_lists_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(f"  {verb} " in shown for verb in cli.VERBS)
 
 
-def test_list_shows_methods_with_their_notes(capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_shows_methods_with_their_notes_and_backbones(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert cli.main(["list"]) == 0
     shown = capsys.readouterr().err
     assert all(name in shown for name in METHODS)
-    assert "unet3d" in shown
+    assert all(name in shown for name in BACKBONES)
 
 
 @pytest.mark.parametrize("verb", [verb for verb in cli.VERBS if verb != "list"])

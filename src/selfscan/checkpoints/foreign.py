@@ -1,0 +1,55 @@
+"""Tensors from a file that another program wrote with PyTorch; no code in it can run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from selfscan.errors import SelfscanError
+
+# Training scripts keep a score beside the weights as a NumPy number; to read one runs no code.
+_number = np.float64().__reduce__()[0]
+_NUMBERS: list[Any] = [
+    *((_number, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in (np.float32, np.float64)),
+]
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a `.pt` or `.pth` file by name.
+
+    They are those of its `state_dict` or `model`, where it has one.
+
+    Raises:
+        SelfscanError: There is none, it is damaged, or it holds objects that need code to read.
+    """
+    path = Path(path)
+    if not path.is_file():
+        found = "a folder" if path.is_dir() else "nothing"
+        raise SelfscanError(f"{path}: found {found}; expected a .pt or .pth file of weights")
+    try:
+        with torch.serialization.safe_globals(_NUMBERS):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a damaged file leads the unpickling to
+        code = re.search(r"GLOBAL ([\w.]+)", str(error))
+        found = f"{code[1]}, which could run code" if code else "no readable file of PyTorch"
+        raise SelfscanError(
+            f"{path}: found {found}; expected tensors by name, as torch.save writes them; copy it "
+            "again, or save the network's state dictionary where you trust the file"
+        ) from error
+    for root in ("state_dict", "model"):
+        if isinstance(content, Mapping) and isinstance(content.get(root), Mapping):
+            content = content[root]
+    if not isinstance(content, Mapping):
+        raise SelfscanError(
+            f"{path}: found a {type(content).__name__}; expected tensors by name; save the "
+            "network's state dictionary"
+        )
+    return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
