@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import product
 
 import numpy as np
@@ -19,8 +18,6 @@ from selfscan.transforms.shuffle import (
     draw_shuffle,
     shuffle_range,
     shuffle_sources,
-    write_last,
-    write_last_in_parallel,
 )
 from selfscan.transforms.windows import WindowRange, Windows
 
@@ -170,15 +167,6 @@ def test_no_examples_give_no_volumes() -> None:
     empty = torch.zeros(0, 1, 10, 10, 10)
     drawn = draw_shuffle(random_for(), shuffle_range((10, 10, 10)), windows=7)
     assert apply_shuffle(empty, drawn).shape == empty.shape
-
-
-@pytest.mark.parametrize("write", [write_last, write_last_in_parallel])
-def test_of_values_for_one_place_the_last_is_written(
-    write: Callable[[Tensor, Tensor, Tensor], None],
-) -> None:
-    target = torch.tensor([9, 9, 9, 9])
-    write(target, torch.tensor([2, 0, 2, 0, 2]), torch.tensor([1, 2, 3, 4, 5]))
-    assert target.tolist() == [4, 9, 5, 9]
 
 
 def covered_share(size: tuple[int, int, int], windows: int) -> float:

@@ -66,9 +66,7 @@ class KeyedGenerator:
         positions = torch.arange(self._drawn + 1, self._drawn + count + 1, device=self.device)
         self._drawn += count
         states = positions.mul_(GOLDEN) + self.keys[:, None]
-        for piece in states.tensor_split(piece_count(states.numel(), self.device), dim=1):
-            splitmix(piece)
-        return states.view(len(self), *shape)
+        return splitmix(states).view(len(self), *shape)
 
     def uniform(self, *shape: int) -> Tensor:
         """Uniform numbers in [0, 1), shape (B, *shape), float32."""
@@ -80,7 +78,7 @@ class KeyedGenerator:
 
         Tensors `low` and `high` broadcast against (B, *shape).
         """
-        wide = torch.as_tensor(high, device=self.device) - low + 1
+        wide = high - low + 1
         # 31 random bits times a width below 2^31 stay within int64; the bias is below width / 2^31.
         numbers = self._halves(*shape).bitwise_and_(0x7FFFFFFF).to(torch.int64)
         return numbers.mul_(wide).bitwise_right_shift_(31).add_(low)
@@ -104,7 +102,10 @@ class KeyedGenerator:
 
 
 def splitmix(states: Tensor) -> Tensor:
-    """The finalizer of SplitMix64 on int64 tensors, in place; shifts made logical by masks."""
-    states = states.bitwise_xor_((states >> 30).bitwise_and_((1 << 34) - 1)).mul_(_MIX_1)
-    states = states.bitwise_xor_((states >> 27).bitwise_and_((1 << 37) - 1)).mul_(_MIX_2)
-    return states.bitwise_xor_((states >> 31).bitwise_and_((1 << 33) - 1))
+    """The finalizer of SplitMix64 on contiguous int64 tensors, in place."""
+    for piece in states.view(-1).tensor_split(piece_count(states.numel(), states.device)):
+        # Shifts are made logical by masks.
+        piece.bitwise_xor_((piece >> 30).bitwise_and_((1 << 34) - 1)).mul_(_MIX_1)
+        piece.bitwise_xor_((piece >> 27).bitwise_and_((1 << 37) - 1)).mul_(_MIX_2)
+        piece.bitwise_xor_((piece >> 31).bitwise_and_((1 << 33) - 1))
+    return states

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from selfscan.transforms.listing import runs, write_last
 from selfscan.transforms.pieces import piece_count
 from selfscan.transforms.random import GOLDEN, KeyedGenerator, splitmix
 from selfscan.transforms.windows import Size, WindowRange, Windows
@@ -116,21 +117,13 @@ def _permuted(
     # From the shortest published edge on, and to neighbors in memory rather than far ones.
     for axis in (2, 0, 1):
         edges = sizes[:, axis].contiguous().index_select(0, numbers >> window_place)
-        numbers = _stretched(numbers, edges, strides[axis])
+        numbers = runs(numbers, edges, strides[axis], int(edges.sum()))
     listed = numbers & voxel_mask
-    random = splitmix(_stretched(seeds, volumes, GOLDEN)).bitwise_right_shift_(64 - window_place)
+    random = splitmix(runs(seeds, volumes, GOLDEN, len(listed))).bitwise_right_shift_(
+        64 - window_place
+    )
     numbers.bitwise_or_(random.bitwise_and_(lower_mask - voxel_mask))
     return listed, _sorted(numbers).bitwise_and_(voxel_mask)
-
-
-def _stretched(starts: Tensor, lengths: Tensor, step: int) -> Tensor:
-    """The runs s, s + step, s + 2 step, ... of these starts and lengths, one after another."""
-    # A running sum of steps, with a jump wherever a run starts.
-    jumps = starts.clone()
-    jumps[1:] -= starts[:-1] + (lengths[:-1] - 1) * step
-    ends = lengths.cumsum(0)
-    steps = starts.new_full((int(lengths.sum()),), step)
-    return steps.index_copy_(0, ends - lengths, jumps).cumsum_(0)
 
 
 def _sorted(numbers: Tensor) -> Tensor:
@@ -139,19 +132,3 @@ def _sorted(numbers: Tensor) -> Tensor:
         numbers.numpy().sort()  # several times faster than PyTorch's sort
         return numbers
     return numbers.sort().values
-
-
-def write_last(target: Tensor, places: Tensor, values: Tensor) -> None:
-    """Set target[places] = values in place; where a place is given twice its last value counts."""
-    if target.device.type == "cpu":
-        target.numpy()[places.numpy()] = values.numpy()  # in this order, as NumPy promises
-    else:
-        write_last_in_parallel(target, places, values)
-
-
-def write_last_in_parallel(target: Tensor, places: Tensor, values: Tensor) -> None:
-    """`write_last` for a device that writes in no order: the highest number of a place decides."""
-    numbers = torch.arange(len(places), device=places.device)
-    last = torch.full_like(target, -1).scatter_reduce_(0, places, numbers, "amax")
-    written = last.clamp_min(0)
-    target.copy_(torch.where(last < 0, target, values[written]))
