@@ -22,9 +22,7 @@ def test_a_probe_segments_by_head_and_prior(tmp_path) -> None:
     train, judged = (store.select(splits=[split]) for split in ("train", "validation"))
     draw = draw_voxels(train, per_class=200, background=200, seed=0, visible=False)
     backbone = frozen((24, 20, 16))
-    fit = partial(
-        fit_linear, pyramid=backbone.network.dense_pyramid, count=3, penalty=1.0, iterations=500
-    )
+    fit = partial(fit_linear, pyramid=backbone.pyramid, count=3, penalty=1.0, iterations=500)
     fitted = fit_probe(backbone, train, draw, fit, judged=judged, visible=False)
     found = fitted.segment(judged, 0)
     assert dice_scores(found, judged.read_labels(0), classes=3).mean() == pytest.approx(fitted.dice)

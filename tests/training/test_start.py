@@ -57,6 +57,17 @@ def test_a_checkpoint_decides_what_is_left_open(store: Store, tmp_path: Path) ->
     assert larger.crop_size == (24, 24, 16)
 
 
+def test_no_more_is_asked_of_a_checkpoint_than_it_has(store: Store, tmp_path: Path) -> None:
+    run = write_checkpoint(tmp_path / "run", part="encoder")
+    asked = {"checkpoint": run, "backbone": None, "crop_size": None, "window_hu": None}
+    assert starting_point(store, **asked).part == "encoder"
+    with pytest.raises(ValueError, match="part must be encoder, all that the checkpoint has"):
+        starting_point(store, **asked, part="backbone")
+    whole = write_checkpoint(tmp_path / "whole")
+    assert starting_point(store, **asked | {"checkpoint": whole}).part == "backbone"
+    assert starting_point(store, **asked | {"checkpoint": whole}, part="encoder").part == "encoder"
+
+
 def test_from_scratch_everything_must_be_said(store: Store) -> None:
     with pytest.raises(ValueError, match="a backbone must be given"):
         starting_point(

@@ -19,7 +19,7 @@ from selfscan.files import written_atomically
 from selfscan.methods import METHODS
 from selfscan.methods.method import MethodConfig
 from selfscan.networks import BACKBONES
-from selfscan.networks.backbone import BackboneConfig
+from selfscan.networks.backbone import BackboneConfig, Part
 from selfscan.scans.contract import PreprocessingContract
 
 Task = Literal["pretraining", "segmentation"]
@@ -40,6 +40,7 @@ class Checkpoint:
         contract: How the scans it saw were prepared.
         window_hu: CT was clipped to this range of Hounsfield units and scaled to [0, 1].
         crop_size: The size of what it was trained on, in voxels.
+        part: What of the backbone was trained; the weights hold no more of it.
         method: The method of pre-training with its hyper-parameters; None if from scratch.
         label_names: Names of the label values; empty unless the task is segmentation.
         store_digest: Digest of the store it was trained on last.
@@ -56,6 +57,7 @@ class Checkpoint:
     contract: PreprocessingContract
     window_hu: tuple[float, float]
     crop_size: tuple[int, int, int]
+    part: Part = "backbone"
     method: MethodConfig | None = None
     label_names: dict[int, str] = field(default_factory=dict)
     store_digest: str = ""

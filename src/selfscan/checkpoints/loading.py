@@ -12,9 +12,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from selfscan.errors import SelfscanError
-from selfscan.networks.backbone import Backbone
-
-Part = Literal["all", "backbone", "encoder"]
+from selfscan.networks.backbone import Backbone, Part
 
 
 @dataclass(frozen=True)
@@ -22,7 +20,7 @@ class LoadReport:
     """What happened to each weight.
 
     Attributes:
-        part: What the checkpoint was asked for.
+        part: What the checkpoint was asked for: `all` of the module, or a part of it.
         loaded: Names of the weights taken as they are.
         adapted: How each weight of another shape was made to fit, by name.
         skipped: Why each weight of the checkpoint was left out, by name.
@@ -31,7 +29,7 @@ class LoadReport:
         parameters: Parameters of the part, counted in numbers.
     """
 
-    part: Part
+    part: Literal["all"] | Part
     loaded: tuple[str, ...]
     adapted: dict[str, str]
     skipped: dict[str, str]
@@ -67,7 +65,7 @@ def load_weights(
     module: nn.Module,
     weights: Mapping[str, Tensor],
     *,
-    part: Part = "all",
+    part: Literal["all"] | Part = "all",
     keep_heads: bool = False,
     rename: Mapping[str, str] | None = None,
     minimum_share: float = 0.9,
@@ -135,7 +133,13 @@ def load_weights(
     return report
 
 
-def _names_of(module: nn.Module, part: Part) -> set[str]:
+def weights_of(module: nn.Module, part: Part) -> dict[str, Tensor]:
+    """The weights of a module by name, without what of its backbone lies outside a part."""
+    left_out = _names_of(module, "backbone") - _names_of(module, part)
+    return {name: value for name, value in module.state_dict().items() if name not in left_out}
+
+
+def _names_of(module: nn.Module, part: Literal["all"] | Part) -> set[str]:
     """Names in the state dictionary, buffers included, of a part of the module."""
     names = set(module.state_dict())
     if part == "all":

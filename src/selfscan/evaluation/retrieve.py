@@ -256,7 +256,7 @@ def _facts(
         "method": method.name if method else "",
         "steps": start.checkpoint.steps,
         "backbone": as_plain(start.backbone),
-        "features": sum(network.network.dense_pyramid.channels),
+        "features": sum(network.pyramid.channels),
         "crop_size": list(start.crop_size),
         "window_hu": list(start.window_hu),
         "seed": seed,

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
-from selfscan.networks.backbone import Backbone, BackboneConfig
+from selfscan.networks.backbone import Backbone, BackboneConfig, Part
 from selfscan.scans.crops import Batch, CropPolicy
 from selfscan.transforms.random import KeyedGenerator
 
@@ -146,12 +146,14 @@ class Method(nn.Module, ABC):
         crops: Which crops make one example.
         alarms: Monitors that the engine watches for a collapse.
         patients: How many the crops of one example are of.
+        part: What of the backbone it trains; the rest stays random and is not saved.
     """
 
     backbone: Backbone
     crops: CropPolicy
     alarms: tuple[Alarm, ...] = ()
     patients: int = 1
+    part: Part = "backbone"
 
     @abstractmethod
     def draw(self, batch: Batch, random: KeyedGenerator) -> Any:

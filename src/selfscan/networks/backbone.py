@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
 Stride = tuple[int, int, int]
+Part = Literal["backbone", "encoder"]
 
 
 @dataclass(frozen=True)

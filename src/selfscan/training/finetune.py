@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import nn
@@ -12,7 +11,7 @@ from torch import nn
 from selfscan.checkpoints.checkpoint import Checkpoint
 from selfscan.checkpoints.loading import LoadReport, load_weights
 from selfscan.errors import SelfscanError
-from selfscan.networks.backbone import BackboneConfig
+from selfscan.networks.backbone import BackboneConfig, Part
 from selfscan.scans.crops import Batch, CropDataset, LabelCrops, batches
 from selfscan.scans.store import Store
 from selfscan.training.engine import EngineConfig
@@ -196,8 +195,13 @@ def build_segmenter(
         segmenter = Segmenter(network, label_names=label_names, window_hu=start.window_hu)
     if start.checkpoint is None:
         return segmenter, None
-    part: Literal["backbone", "encoder"] = "backbone" if load == "all" else "encoder"
+    part = part_to_load(start, load)
     return segmenter, load_weights(segmenter, start.checkpoint.weights, part=part)
+
+
+def part_to_load(start: Start, load: Load) -> Part:
+    """What of the backbone a checkpoint gives: what was asked for, as far as it has it."""
+    return start.part if load == "all" else "encoder"
 
 
 def segmentation_checkpoint(
@@ -227,7 +231,8 @@ def split_parameters(
 ) -> tuple[tuple[nn.Parameter, ...], tuple[nn.Parameter, ...]]:
     """The parameters that the checkpoint gave, none from scratch, and those that began random."""
     backbone = segmenter.backbone
-    given = list(backbone.parameters()) if load == "all" else backbone.encoder_parameters()
+    encoder_only = part_to_load(start, load) == "encoder"
+    given = backbone.encoder_parameters() if encoder_only else list(backbone.parameters())
     loaded = tuple(given) if start.checkpoint else ()
     chosen = {id(parameter) for parameter in loaded}
     return loaded, tuple(p for p in segmenter.parameters() if id(p) not in chosen)

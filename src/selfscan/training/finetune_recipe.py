@@ -33,8 +33,8 @@ class FinetuneRecipe:
         augmentation: How crops are changed.
         loss: `softmax` is Dice and cross-entropy of classes that exclude each other, `sigmoid` Dice
             and binary cross-entropy of each by itself, as vox2vec has it.
-        load: What a checkpoint gives: `all` of the backbone, or its `encoder` with the decoder left
-            random.
+        load: What a checkpoint gives: `all` that it has of the backbone, or the `encoder` with the
+            decoder left random.
         freeze_steps: What was loaded stays as it is for so many steps.
         backbone_rate: Factor on the learning rate of what was loaded, once it is not frozen.
         backbone_doubling_steps: From then on this factor doubles every so many steps, up to 1, the

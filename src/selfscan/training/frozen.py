@@ -1,7 +1,8 @@
 """A backbone that is only looked at: the features of single voxels, and a head's map of a scan.
 
-The feature of a voxel is the concatenation, over all levels of the dense pyramid, of the cell that
-the voxel lies in (Goncharov et al., "vox2vec", MICCAI 2023).
+The feature of a voxel is the concatenation, over all levels of a pyramid, of the cell that the
+voxel lies in (Goncharov et al., "vox2vec", MICCAI 2023). The pyramid is the dense one, or that of
+the encoder where nothing else was trained.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from selfscan.checkpoints.loading import LoadReport, load_weights
-from selfscan.networks.backbone import Backbone
+from selfscan.networks.backbone import Backbone, Features, Part, Pyramid
 from selfscan.networks.pyramid_heads import enlarge
 from selfscan.networks.voxels import voxel_features
 from selfscan.scans.store import Store
@@ -40,6 +41,7 @@ class FrozenBackbone:
         crop_size: The size of a window, in voxels.
         overlap: Share of a window that its neighbor covers too.
         fabric: Device and precision.
+        part: What of the network gives the features.
     """
 
     network: Backbone
@@ -47,6 +49,21 @@ class FrozenBackbone:
     crop_size: Size
     overlap: float
     fabric: Fabric
+    part: Part = "backbone"
+
+    @property
+    def pyramid(self) -> Pyramid:
+        """Sizes of `levels`."""
+        network = self.network
+        return network.encoder_pyramid if self.part == "encoder" else network.dense_pyramid
+
+    def levels(self, volumes: Tensor) -> tuple[Tensor, ...]:
+        """Compute the maps that give the features of volumes (B, C, X, Y, Z), fine to coarse."""
+        with self.fabric.autocast():
+            if self.part == "encoder":
+                return self.network.encode(volumes)
+            features: Features = self.network(volumes)
+            return features.dense
 
     def features(self, store: Store, i: int, positions: Positions) -> Tensor:
         """Compute the features of voxels of a scan; see `window_features`.
@@ -59,7 +76,7 @@ class FrozenBackbone:
         Returns:
             Shape (N, F), float32, in main memory; F adds up the channels of all levels.
         """
-        found = torch.empty(len(positions), sum(self.network.dense_pyramid.channels))
+        found = torch.empty(len(positions), sum(self.pyramid.channels))
         for chosen, features in self.window_features(store.read(i), store[i].hounsfield, positions):
             found[chosen] = features
         return found
@@ -92,11 +109,10 @@ class FrozenBackbone:
             chosen = np.flatnonzero(corners == corner)
             start = np.array(np.unravel_index(corner, shape))
             x, y, z = (slice(s, s + c) for s, c in zip(start, self.crop_size, strict=True))
-            with self.fabric.autocast():
-                levels = self.network(units[..., x, y, z].to(self.fabric.device)).dense
+            levels = self.levels(units[..., x, y, z].to(self.fabric.device))
             features = voxel_features(
                 levels,
-                self.network.dense_pyramid.strides,
+                self.pyramid.strides,
                 torch.zeros(len(chosen), dtype=torch.int64),
                 torch.from_numpy(places[chosen] - start),
             )
@@ -106,11 +122,10 @@ class FrozenBackbone:
         """The head's logits of every voxel of a scan, (K, X, Y, Z), float32."""
 
         def network(windows: Tensor) -> Tensor:
-            with self.fabric.autocast():
-                levels = self.network(windows).dense
+            levels = self.levels(windows)
             with torch.autocast(windows.device.type, enabled=False):
                 logits = head([level.float() for level in levels])
-            return enlarge(logits, self.network.dense_pyramid.strides[0], windows.shape[2:])
+            return enlarge(logits, self.pyramid.strides[0], windows.shape[2:])
 
         return slide(
             network,
@@ -156,8 +171,9 @@ def freeze(
     network = start.build(seed=seed).eval()
     report = None
     if trained and start.checkpoint:
-        report = load_weights(network, start.checkpoint.weights, rename={"backbone.": ""})
+        weights = start.checkpoint.weights
+        report = load_weights(network, weights, part=start.part, rename={"backbone.": ""})
     frozen = FrozenBackbone(
-        network.to(fabric.device), start.window_hu, start.crop_size, overlap, fabric
+        network.to(fabric.device), start.window_hu, start.crop_size, overlap, fabric, start.part
     )
     return frozen, report

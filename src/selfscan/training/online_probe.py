@@ -104,7 +104,7 @@ class ProbeValidation:
         names = self._train.label_names
         fit = partial(
             fit_linear,
-            pyramid=frozen.network.dense_pyramid,
+            pyramid=frozen.pyramid,
             count=len(names),
             penalty=self._probe.penalty,
             iterations=self._probe.iterations,

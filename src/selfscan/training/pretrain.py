@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from selfscan.checkpoints.checkpoint import Checkpoint, load
-from selfscan.checkpoints.loading import load_weights
+from selfscan.checkpoints.loading import load_weights, weights_of
 from selfscan.errors import SelfscanError
 from selfscan.methods import method_config
 from selfscan.methods.method import Method, MethodConfig
@@ -138,6 +139,7 @@ def pretrain(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "weights"))
         model = chosen.build(network.build(source.channels))
+    trained = _trained_parameters(model)
     scans, held = hold_out(
         pretraining_scans(source, splits),
         share=recipe.validation_share,
@@ -152,7 +154,7 @@ def pretrain(
     report = (
         None
         if begun is None
-        else load_weights(model, begun.weights, part="backbone", keep_heads=True)
+        else load_weights(model, begun.weights, part=begun.part, keep_heads=True)
     )
 
     fabric = engine.fabric()
@@ -194,13 +196,14 @@ def pretrain(
 
     def export(step: int) -> Checkpoint:
         return Checkpoint(
-            weights=model.state_dict(),
+            weights=weights_of(model, model.part),
             backbone=network,
             in_channels=source.channels,
             task="pretraining",
             contract=source.contract,
             window_hu=chosen.window_hu,
             crop_size=chosen.input_size,
+            part=model.part,
             method=chosen,
             store_digest=scans.digest(),
             scans=len(scans),
@@ -219,7 +222,12 @@ def pretrain(
         if probe is None or probing is None:
             return pretext()
         frozen = FrozenBackbone(
-            model.backbone, chosen.window_hu, chosen.input_size, probe.overlap, fabric
+            model.backbone,
+            chosen.window_hu,
+            chosen.input_size,
+            probe.overlap,
+            fabric,
+            model.part,
         )
         return {**pretext(), **probing(frozen)}
 
@@ -227,7 +235,7 @@ def pretrain(
     ended = fit(
         PretextTask(model, seed=derive_seed(seed, "views")),
         streams.training,
-        parameters=[ParameterGroup(tuple(model.parameters()))],
+        parameters=[ParameterGroup(trained)],
         optimizer=chosen.optimizer,
         config=recipe.loop(),
         fabric=fabric,
@@ -250,6 +258,15 @@ def pretrain(
             highlight=False,
         )
     return out
+
+
+def _trained_parameters(model: Method) -> tuple[nn.Parameter, ...]:
+    """The parameters that the method trains; of others no gradient is expected from now on."""
+    encoder = {id(parameter) for parameter in model.backbone.encoder_parameters()}
+    if model.part == "encoder":
+        for parameter in model.backbone.parameters():
+            parameter.requires_grad_(id(parameter) in encoder)
+    return tuple(parameter for parameter in model.parameters() if parameter.requires_grad)
 
 
 def _require_same_scans(out: Path, scans: Store) -> None:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from selfscan.files import written_atomically
 from selfscan.metrics import case_metrics
-from selfscan.networks.backbone import BackboneConfig, Pyramid
+from selfscan.networks.backbone import BackboneConfig, Part, Pyramid
 from selfscan.progress import Progress
 from selfscan.scans.store import Store
 from selfscan.training.engine import EngineConfig
@@ -129,6 +129,7 @@ def probe(
     checkpoint: Path | None = None,
     backbone: BackboneConfig | None = None,
     head: Head = "linear",
+    part: Part | None = None,
     cases: int | Sequence[str] | None = None,
     recipe: ProbeRecipe = _RECIPE,
     train_split: str = "train",
@@ -153,6 +154,8 @@ def probe(
         backbone: The network, where there is no checkpoint.
         head: `linear` is solved exactly; `nonlinear` is vox2vec's decoder of 1x1x1
             convolutions and is trained.
+        part: What of the backbone gives the features: all of it, or the encoder alone; None takes
+            what the checkpoint has, or all without one.
         cases: Labelled cases to learn from: all, the first so many in a fixed order, or these ids.
         recipe: How the head is fitted.
         train_split: The split of the labelled cases.
@@ -181,6 +184,7 @@ def probe(
         backbone=backbone,
         crop_size=recipe.crop_size,
         window_hu=recipe.window_hu,
+        part=part,
     )
     fabric = inference_fabric(engine)
     frozen, report = freeze(start, seed=seed, overlap=recipe.overlap, fabric=fabric)
@@ -192,7 +196,7 @@ def probe(
     if (out / "cases.parquet").exists():
         return pd.read_parquet(out / "cases.parquet")
     tell_load_report(report, out)
-    pyramid = frozen.network.dense_pyramid
+    pyramid = frozen.pyramid
     draw = draw_voxels(
         train,
         per_class=recipe.voxels_per_class,
@@ -205,6 +209,7 @@ def probe(
 
     found = {
         "head": head,
+        "part": frozen.part,
         "cases": list(train.ids),
         "voxels": len(draw.classes),
         "features": sum(pyramid.channels),

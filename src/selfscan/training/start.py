@@ -14,7 +14,7 @@ from selfscan.checkpoints.checkpoint import Checkpoint, load, resolve
 from selfscan.checkpoints.loading import LoadReport
 from selfscan.errors import ContractError, ScanError, SelfscanError
 from selfscan.files import written_atomically
-from selfscan.networks.backbone import Backbone, BackboneConfig
+from selfscan.networks.backbone import Backbone, BackboneConfig, Part
 from selfscan.progress import console
 from selfscan.scans.contract import Prepared
 from selfscan.scans.scan import Scan
@@ -35,6 +35,8 @@ class Start:
         in_channels: Channels of the volumes.
         window_hu: The window of CT channels.
         crop_size: What the network sees, in voxels.
+        part: What of the network is looked at or loaded: all, or the encoder, as a checkpoint may
+            hold no more.
     """
 
     checkpoint: Checkpoint | None
@@ -42,6 +44,7 @@ class Start:
     in_channels: int
     window_hu: tuple[float, float]
     crop_size: Size
+    part: Part = "backbone"
 
     def build(self, *, seed: int) -> Backbone:
         """The network with random weights, the same for one seed.
@@ -63,6 +66,7 @@ def starting_point(
     backbone: BackboneConfig | None,
     crop_size: Size | None,
     window_hu: tuple[float, float] | None,
+    part: Part | None = None,
 ) -> Start:
     """Settle what the checkpoint decides and what the caller decides.
 
@@ -72,6 +76,7 @@ def starting_point(
         backbone: The network; from a checkpoint it is known and may be left out.
         crop_size: None takes the checkpoint's.
         window_hu: None takes the checkpoint's, or (-1000, 1000) from scratch.
+        part: None takes what the checkpoint has, or all of the backbone from scratch.
 
     Raises:
         ContractError: The store was prepared otherwise than what the checkpoint was trained on.
@@ -81,7 +86,9 @@ def starting_point(
         if backbone is None or crop_size is None:
             missing = "backbone" if backbone is None else "crop_size"
             raise ValueError(f"without a checkpoint a {missing} must be given, got none")
-        return Start(None, backbone, store.channels, window_hu or WINDOW_HU, crop_size)
+        return Start(
+            None, backbone, store.channels, window_hu or WINDOW_HU, crop_size, part or "backbone"
+        )
     found = load(resolve(checkpoint))
     require_fit(found, store, path=checkpoint)
     if backbone is not None and backbone != found.backbone:
@@ -92,12 +99,18 @@ def starting_point(
         raise ValueError(
             f"window_hu must be the checkpoint's, {found.window_hu}, or left out, got {window_hu}"
         )
+    if part == "backbone" and found.part == "encoder":
+        raise ValueError(
+            "part must be encoder, all that the checkpoint has of its backbone, or left out, "
+            f"got {part!r}"
+        )
     return Start(
         checkpoint=found,
         backbone=found.backbone,
         in_channels=found.in_channels,
         window_hu=found.window_hu,
         crop_size=crop_size or found.crop_size,
+        part=part or found.part,
     )
 
 
