@@ -18,51 +18,59 @@ from selfscan.scans.volumes import CHUNK
 
 @dataclass(frozen=True)
 class UniformCrops:
-    """One crop, anywhere inside a scan drawn uniformly; a smaller scan lies centered in it.
+    """Crops anywhere inside a scan drawn uniformly; a smaller scan lies centered in them.
 
     Attributes:
         size: Voxels along (X, Y, Z).
+        count: Crops of one scan, drawn independently.
     """
 
     size: Voxel
+    count: int = 1
 
     def __post_init__(self) -> None:
-        """Refuse a size without voxels."""
+        """Refuse a size without voxels, or no crops."""
         require_size(self.size)
+        _require_count(self.count)
 
     def check(self, store: Store) -> None:
         """Any store will do."""
 
     def draw(self, store: Store, random: np.random.Generator) -> Example:
-        """One crop, each position inside the scan equally likely."""
+        """Crops of one scan, each position inside it equally likely."""
         scan = int(random.integers(len(store)))
-        return _one(_anywhere(scan, store[scan].shape, self.size, random))
+        shape = store[scan].shape
+        return Example(tuple(_anywhere(scan, shape, self.size, random) for _ in range(self.count)))
 
 
 @dataclass(frozen=True)
 class ForegroundCrops:
-    """One crop centered on a voxel drawn uniformly from the body of a scan drawn uniformly.
+    """Crops centered on voxels drawn uniformly from the body of a scan drawn uniformly.
 
-    Near a border the crop is moved to lie inside the scan.
+    Near a border a crop is moved to lie inside the scan.
 
     Attributes:
         size: Voxels along (X, Y, Z).
+        count: Crops of one scan, drawn independently.
     """
 
     size: Voxel
+    count: int = 1
 
     def __post_init__(self) -> None:
-        """Refuse a size without voxels."""
+        """Refuse a size without voxels, or no crops."""
         require_size(self.size)
+        _require_count(self.count)
 
     def check(self, store: Store) -> None:
         """Any store will do: `prepare` gives each scan a foreground."""
 
     def draw(self, store: Store, random: np.random.Generator) -> Example:
-        """One crop around a voxel of the body."""
+        """Crops of one scan around voxels of its body."""
         scan = int(random.integers(len(store)))
-        center = foreground_voxel(store, scan, random)
-        return _one(_around(scan, center, store[scan].shape, self.size))
+        shape = store[scan].shape
+        centers = (foreground_voxel(store, scan, random) for _ in range(self.count))
+        return Example(tuple(_around(scan, center, shape, self.size) for center in centers))
 
 
 @dataclass(frozen=True)
@@ -144,6 +152,11 @@ def _anywhere(scan: int, shape: Voxel, size: Voxel, random: np.random.Generator)
 
 def _around(scan: int, center: npt.NDArray[np.int64], shape: Voxel, size: Voxel) -> Crop:
     return Crop(scan, moved_inside(center - np.array(size) // 2, shape, size), size)
+
+
+def _require_count(count: int) -> None:
+    if count < 1:
+        raise ValueError(f"count must be at least 1, got {count}")
 
 
 def _one(crop: Crop) -> Example:
