@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -22,11 +23,14 @@ from selfscan.checkpoints.checkpoint import load
 from selfscan.errors import ContractError, SelfscanError
 from selfscan.methods.method import OptimizerConfig
 from selfscan.methods.models_genesis import ModelsGenesisConfig
+from selfscan.methods.swin_unetr import SwinUNETRPretrainingConfig
 from selfscan.networks.unet3d import UNet3DConfig
 from selfscan.scans.store import Store
 from selfscan.training.engine import EngineConfig
+from selfscan.training.finetune import FinetuneRecipe, finetune
 from selfscan.training.online_probe import OnlineProbe
 from selfscan.training.pretrain import PretrainRecipe, pretrain
+from selfscan.training.probe import ProbeRecipe, probe
 
 METHOD = ModelsGenesisConfig(
     crop_size=(16, 16, 16),
@@ -234,6 +238,44 @@ def test_a_checkpoint_of_other_preprocessing_is_refused(
     with pytest.raises(ContractError, match="percentiles"):
         run(other, tmp_path / "run", init=finished)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_of_a_method_that_trains_the_encoder_no_decoder_is_kept(
+    store: Path, tmp_path: Path
+) -> None:
+    method = SwinUNETRPretrainingConfig(crop_size=(16, 16, 16), projected=8)
+    network = UNet3DConfig(width=2, norm="instance")
+    out = run(store, tmp_path / "run", method=method, backbone=network, probe=PROBE)
+    made = load(out)
+    assert made.part == "encoder"
+    kept = {name.split(".")[1] for name in made.weights if name.startswith("backbone.")}
+    assert kept == {"down"}
+    first = probe(store, tmp_path / "probe", checkpoint=out, cases=2, engine=ENGINE)
+    floor = probe(
+        store,
+        tmp_path / "floor",
+        backbone=network,
+        part="encoder",
+        recipe=ProbeRecipe(crop_size=(16, 16, 16)),
+        cases=2,
+        engine=ENGINE,
+    )
+    assert not first["dice"].equals(floor["dice"])
+    found = [
+        json.loads((tmp_path / name / "probe.json").read_text()) for name in ("probe", "floor")
+    ]
+    # Four levels down, of 4, 8, 16 and 32 channels; with a decoder the finest would differ.
+    assert [(f["part"], f["features"]) for f in found] == [("encoder", 60)] * 2
+    recipe_ = FinetuneRecipe(steps=1, crop_size=(16, 16, 16))
+    tuned = finetune(
+        store, tmp_path / "tuned", checkpoint=out, cases=2, recipe=recipe_, engine=ENGINE
+    )
+    report = json.loads((tuned / "load_report.json").read_text())
+    assert (report["part"], report["share"], report["missing"]) == ("encoder", 1.0, [])
+    again = run(store, tmp_path / "again", method=METHOD, backbone=None, init=out)
+    report = json.loads((again / "load_report.json").read_text())
+    assert (report["part"], report["share"]) == ("encoder", 1.0)
 
 
 def test_crops_larger_than_the_scans_are_padded_and_told(

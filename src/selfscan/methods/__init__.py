@@ -5,10 +5,12 @@ from __future__ import annotations
 from selfscan.methods.gvsl import GVSLConfig
 from selfscan.methods.method import MethodConfig
 from selfscan.methods.models_genesis import ModelsGenesisConfig
+from selfscan.methods.swin_unetr import SwinUNETRPretrainingConfig
 from selfscan.methods.vox2vec import Vox2VecConfig
 
 METHODS: dict[str, type[MethodConfig]] = {
-    config.name: config for config in (ModelsGenesisConfig, Vox2VecConfig, GVSLConfig)
+    config.name: config
+    for config in (ModelsGenesisConfig, Vox2VecConfig, GVSLConfig, SwinUNETRPretrainingConfig)
 }
 
 
