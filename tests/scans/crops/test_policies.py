@@ -46,6 +46,17 @@ def test_a_lone_body_voxel_in_a_large_box_is_found(make_store, random) -> None:
     assert starts == {(0, 0, 0), (51, 51, 51)}
 
 
+@pytest.mark.parametrize("kind", [ForegroundCrops, UniformCrops])
+def test_several_crops_are_of_one_scan_at_places_of_their_own(store, random, kind) -> None:
+    drawn = [kind((9, 9, 9), count=3).draw(store, random).crops for _ in range(20)]
+    assert {len(crops) for crops in drawn} == {3}
+    assert {len({crop.scan for crop in crops}) for crops in drawn} == {1}
+    assert {crops[0].scan for crops in drawn} == {0, 1, 2}
+    assert len({crop.start for crops in drawn for crop in crops}) > 50
+    with pytest.raises(ValueError, match="count must be at least 1, got 0"):
+        kind((9, 9, 9), count=0)
+
+
 def test_label_crops_draw_classes_alike_and_voxels_alike(make_store, random) -> None:
     labels = np.zeros((100, 80, 70), dtype=np.uint8)
     labels[70:75, 70:75, 66:69] = 1
