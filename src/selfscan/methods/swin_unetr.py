@@ -103,10 +103,8 @@ class SwinUNETRPretraining(Method):
         super().__init__()
         size = config.crop_size
         backbone.check_size(size)
-        features, stride = (
-            backbone.encoder_pyramid.channels[-1],
-            backbone.encoder_pyramid.strides[-1],
-        )
+        pyramid = backbone.encoder_pyramid
+        features, stride = pyramid.channels[-1], pyramid.strides[-1]
         cells = math.prod(length // step for length, step in zip(size, stride, strict=True))
         if cells < 2:
             raise ValueError(

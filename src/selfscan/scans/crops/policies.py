@@ -17,12 +17,12 @@ from selfscan.scans.volumes import CHUNK
 
 
 @dataclass(frozen=True)
-class UniformCrops:
-    """Crops anywhere inside a scan drawn uniformly; a smaller scan lies centered in them.
+class _CropsOfAScan:
+    """Crops of a scan drawn uniformly, each drawn independently.
 
     Attributes:
         size: Voxels along (X, Y, Z).
-        count: Crops of one scan, drawn independently.
+        count: Crops of the scan.
     """
 
     size: Voxel
@@ -31,10 +31,15 @@ class UniformCrops:
     def __post_init__(self) -> None:
         """Refuse a size without voxels, or no crops."""
         require_size(self.size)
-        _require_count(self.count)
+        if self.count < 1:
+            raise ValueError(f"count must be at least 1, got {self.count}")
 
     def check(self, store: Store) -> None:
-        """Any store will do."""
+        """Any store will do: `prepare` gives each scan a foreground."""
+
+
+class UniformCrops(_CropsOfAScan):
+    """Crops anywhere inside a scan drawn uniformly; a smaller scan lies centered in them."""
 
     def draw(self, store: Store, random: np.random.Generator) -> Example:
         """Crops of one scan, each position inside it equally likely."""
@@ -43,27 +48,11 @@ class UniformCrops:
         return Example(tuple(_anywhere(scan, shape, self.size, random) for _ in range(self.count)))
 
 
-@dataclass(frozen=True)
-class ForegroundCrops:
+class ForegroundCrops(_CropsOfAScan):
     """Crops centered on voxels drawn uniformly from the body of a scan drawn uniformly.
 
     Near a border a crop is moved to lie inside the scan.
-
-    Attributes:
-        size: Voxels along (X, Y, Z).
-        count: Crops of one scan, drawn independently.
     """
-
-    size: Voxel
-    count: int = 1
-
-    def __post_init__(self) -> None:
-        """Refuse a size without voxels, or no crops."""
-        require_size(self.size)
-        _require_count(self.count)
-
-    def check(self, store: Store) -> None:
-        """Any store will do: `prepare` gives each scan a foreground."""
 
     def draw(self, store: Store, random: np.random.Generator) -> Example:
         """Crops of one scan around voxels of its body."""
@@ -152,11 +141,6 @@ def _anywhere(scan: int, shape: Voxel, size: Voxel, random: np.random.Generator)
 
 def _around(scan: int, center: npt.NDArray[np.int64], shape: Voxel, size: Voxel) -> Crop:
     return Crop(scan, moved_inside(center - np.array(size) // 2, shape, size), size)
-
-
-def _require_count(count: int) -> None:
-    if count < 1:
-        raise ValueError(f"count must be at least 1, got {count}")
 
 
 def _one(crop: Crop) -> Example:
