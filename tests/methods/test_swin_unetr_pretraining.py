@@ -189,7 +189,12 @@ def test_views_of_an_example_do_not_depend_on_the_batch_but_for_donors() -> None
 
 
 @pytest.mark.parametrize(
-    "network", [NETWORK, FPN3DConfig(channels=4, levels=3), SwinUNETRConfig(feature_size=12)]
+    "network",
+    [
+        NETWORK,
+        FPN3DConfig(channels=4, levels=3),
+        SwinUNETRConfig(feature_size=12, depths=(1, 1, 1, 1), window_size=4),
+    ],
 )
 @pytest.mark.parametrize("up_sampling", ["vae", "deconv", "large-kernel-deconv"])
 def test_any_encoder_learns_all_tasks(network: BackboneConfig, up_sampling: str) -> None:
@@ -228,6 +233,7 @@ def test_the_corner_tokens_are_the_first_cell_and_its_neighbor_along_z() -> None
     torch.testing.assert_close(mean.classify(coarsest), mean.rotation(coarsest.mean(dim=(2, 3, 4))))
 
 
+@pytest.mark.slow
 def test_a_fixed_batch_is_learned() -> None:
     method = build()
     views = views_of(method, batch_of(1, 2))
