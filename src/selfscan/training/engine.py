@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -31,9 +30,10 @@ class EngineConfig:
         nodes: Machines that train together.
         strategy: `auto` is DDP on several devices; `ddp_find_unused_parameters_true` is for methods
             that leave a part of the network out of some steps.
-        precision: `auto` is `bf16-mixed` where the device multiplies bfloat16 in hardware and
-            `32-true` elsewhere. By `benchmarks/step.py`, on a CPU with AVX-512 but without
-            AVX512-BF16 or AMX, bfloat16 takes 2 to 3 times as long as float32.
+        precision: `auto` is `bf16-mixed` on a GPU that multiplies bfloat16 in hardware and
+            `32-true` elsewhere. On a CPU PyTorch's bfloat16 convolutions may give weight gradients
+            that are not even finite where a map has two cells along an axis
+            (`benchmarks/bfloat16_gradients.py`), as the coarsest maps of small crops do.
         workers: Processes that read crops ahead, on each device; 0 reads between steps.
         threads: Threads of CPU operations; None leaves PyTorch's choice. Results to the last bit
             hold for a fixed number only.
@@ -88,11 +88,10 @@ class EngineConfig:
     def _precision(self) -> Literal["32-true", "bf16-mixed"]:
         if self.precision != "auto":
             return self.precision
-        on_gpu = self.accelerator in ("auto", "cuda") and torch.cuda.is_available()
         quick = (
-            torch.cuda.is_bf16_supported(including_emulation=False)
-            if on_gpu
-            else (self.accelerator in ("auto", "cpu") and _cpu_multiplies_bfloat16())
+            self.accelerator in ("auto", "cuda")
+            and torch.cuda.is_available()
+            and torch.cuda.is_bf16_supported(including_emulation=False)
         )
         return "bf16-mixed" if quick else "32-true"
 
@@ -106,10 +105,3 @@ def _keep_freed_memory() -> None:
     if hasattr(library, "gnu_get_libc_version"):
         library.mallopt(_M_MMAP_MAX, 0)
         library.mallopt(_M_TRIM_THRESHOLD, -1)
-
-
-def _cpu_multiplies_bfloat16() -> bool:
-    # PyTorch before 2.10 does not tell what the processor can do; float32 is safe there.
-    ask = getattr(torch.cpu, "get_capabilities", dict)
-    capabilities: Mapping[str, object] = ask()
-    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
