@@ -2,11 +2,14 @@ import random
 import tempfile
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 import SimpleITK
 
 from selfscan.errors import ScanError
+from selfscan.scans.formats import dicom
+from selfscan.scans.formats.convert import convert_series
 from selfscan.scans.formats.dicom import read_every_series, read_series
 
 
@@ -112,6 +115,22 @@ def test_rounding_of_positions_is_no_gap_and_both_ends_are_true(tmp_path, orient
     ends = [(scan.affine @ [0, 0, k, 1])[2] for k in (0, 4)]
     assert sorted(ends) == pytest.approx([0, 5])
     assert value_at(scan, (-1, -2, 5)) == 500
+
+
+def test_a_conversion_that_begins_with_the_last_slice_has_true_ends_too(tmp_path, monkeypatch):
+    def backwards(name, files, folder):
+        converted = nibabel.load(convert_series(name, files, folder)[0])
+        affine = converted.affine @ np.diag([1, 1, -1, 1])
+        affine[2, 3] = 4 * 1.2  # four times the first step, where the last slice lies at 5.0
+        voxels = np.asarray(converted.dataobj)[:, :, ::-1]
+        nibabel.save(nibabel.Nifti1Image(voxels, affine), folder / "backwards.nii")
+        return [folder / "backwards.nii"]
+
+    monkeypatch.setattr(dicom, "convert_series", backwards)
+    (scan,) = read_series(write_series(tmp_path / "series", [0, 1.2, 2.5, 3.7, 5.0]))
+    ends = [(scan.affine @ [0, 0, k, 1])[2] for k in (0, 4)]
+    assert sorted(ends) == pytest.approx([0, 5], abs=1e-6)
+    assert [value_at(scan, (-1, -2, z)) for z in (0, 5)] == [0, 500]
 
 
 def test_a_good_series_survives_a_bad_one_beside_it(tmp_path):

@@ -148,7 +148,9 @@ def _convert(name: Path, headers: list[SliceHeader]) -> list[Scan]:
 
 
 def _on_stack(name: Path, scans: list[Scan], stack: Stack) -> Scan:
-    """The converted volume with the mean step of its slices; dcm2niix takes the first step.
+    """The converted volume with the mean step of its slices, both ends where the headers say.
+
+    dcm2niix takes the first step, and may begin with the last slice.
 
     Raises:
         ScanError: The conversion contradicts the headers of the slices.
@@ -158,8 +160,11 @@ def _on_stack(name: Path, scans: list[Scan], stack: Stack) -> Scan:
     if slices == [len(stack.headers)] and np.isclose(
         spacings[0], stack.step_mm, rtol=STEP_TOLERANCE
     ):
-        scale = np.diag([1, 1, stack.step_mm / spacings[0], 1])
-        return replace(scans[0], affine=scans[0].affine @ scale)
+        affine = scans[0].affine @ np.diag([1, 1, stack.step_mm / spacings[0], 1])
+        normal = stack.normal * (-1, -1, 1)  # LPS to RAS
+        middle = (affine @ [0, 0, (slices[0] - 1) / 2, 1])[:3] @ normal
+        affine[:3, 3] += (stack.middle_mm - middle) * normal
+        return replace(scans[0], affine=affine)
     shown = ", ".join(f"{n} {mm:.4g} mm apart" for n, mm in zip(slices, spacings, strict=True))
     raise ScanError(
         name,

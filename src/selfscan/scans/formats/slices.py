@@ -40,11 +40,15 @@ class Stack:
 
     Attributes:
         headers: The slices along their normal.
+        normal: Unit vector (3,), LPS.
+        middle_mm: Where the stack's middle lies along the normal.
         step_mm: Distance between neighbors along the normal.
         tilt_degrees: Angle between the direction of the stack and the normal.
     """
 
     headers: tuple[SliceHeader, ...]
+    normal: npt.NDArray[np.float64]
+    middle_mm: float
     step_mm: float
     tilt_degrees: float
 
@@ -94,7 +98,8 @@ def stack_slices(folder: Path, headers: Sequence[SliceHeader]) -> Stack:
     orientation, positions = _geometry(folder, headers)
     normal = np.cross(orientation[:3], orientation[3:])
     normal /= np.linalg.norm(normal)
-    order = np.argsort(positions @ normal, kind="stable")
+    heights = positions @ normal
+    order = np.argsort(heights, kind="stable")
     steps = np.diff(positions[order], axis=0)
     gaps = steps @ normal
     repeated = int(np.count_nonzero(gaps < _SAME_POSITION_MM))
@@ -120,6 +125,8 @@ def stack_slices(folder: Path, headers: Sequence[SliceHeader]) -> Stack:
     cosine = float(typical @ normal) / float(np.linalg.norm(typical))
     return Stack(
         headers=tuple(headers[index] for index in order),
+        normal=normal,
+        middle_mm=float(heights.min() + heights.max()) / 2,
         step_mm=float(gaps.mean()),
         tilt_degrees=float(np.degrees(np.arccos(min(1.0, cosine)))),
     )
