@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from test_swin_unetr import fill_with_sines, wave
-from torch import Tensor
+from torch import Tensor, nn
 
 from selfscan.losses.info_nce import info_nce
 from selfscan.methods import method_config
@@ -237,12 +237,14 @@ def test_the_corner_tokens_are_the_first_cell_and_its_neighbor_along_z() -> None
 def test_a_fixed_batch_is_learned() -> None:
     method = build()
     views = views_of(method, batch_of(1, 2))
-    optimizer = torch.optim.AdamW(method.parameters(), lr=1e-2)
+    # A higher rate, or no clipping, leaves it to the last bits of a processor what is learned.
+    optimizer = torch.optim.AdamW(method.parameters(), lr=5e-3)
     first = method(views)
-    for _ in range(100):
+    for _ in range(180):
         optimizer.zero_grad()
         outcome = method(views)
         torch.autograd.backward(outcome.total)
+        nn.utils.clip_grad_norm_(method.parameters(), 1.0)
         optimizer.step()
     for name, loss in outcome.losses.items():
         assert loss < 0.7 * first.losses[name], name
