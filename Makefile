@@ -10,8 +10,8 @@ READY = $(VENV)/.ready
 demo: $(READY)  ## The main job on the embedded data set: ends with a report to open.
 	$(BIN)/selfscan demo --out demo --overwrite
 
-test: $(READY)  ## The whole suite.
-	$(BIN)/python -m pytest
+test: $(READY)  ## The whole suite, on all cores.
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 test-fast: $(READY)  ## The suite without the slow tests.
 	$(BIN)/python -m pytest -m "not slow"
