@@ -21,7 +21,7 @@ from labelled_store import write_store
 
 from selfscan.checkpoints.checkpoint import load
 from selfscan.errors import ContractError, SelfscanError
-from selfscan.methods.method import OptimizerConfig
+from selfscan.methods.method import MethodConfig, OptimizerConfig
 from selfscan.methods.models_genesis import ModelsGenesisConfig
 from selfscan.methods.swin_unetr import SwinUNETRPretrainingConfig
 from selfscan.networks.unet3d import UNet3DConfig
@@ -31,6 +31,7 @@ from selfscan.training.finetune import FinetuneRecipe, finetune
 from selfscan.training.online_probe import OnlineProbe
 from selfscan.training.pretrain import PretrainRecipe, pretrain
 from selfscan.training.probe import ProbeRecipe, probe
+from selfscan.transforms.cutout import CutoutConfig
 
 METHOD = ModelsGenesisConfig(
     crop_size=(16, 16, 16),
@@ -45,9 +46,7 @@ SCRIPT = """
 import sys, torch
 sys.path.insert(0, {folder!r})
 from pathlib import Path
-from test_pretrain import (
-    EngineConfig, ModelsGenesisConfig, OnlineProbe, OptimizerConfig, UNet3DConfig, run
-)
+from test_pretrain import *
 store, out, *options = sys.argv[1:]
 torch.set_num_threads(1)
 engine = EngineConfig(accelerator="cpu", precision="32-true", **eval(options[0]))
@@ -339,11 +338,26 @@ def test_killed_at_random_moments_and_resumed_gives_the_same_bytes(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("method", "learning_rate"),
+    [
+        (METHOD, 0.1),
+        # It trains the encoder alone; crops are swapped within a process, so none are here.
+        (
+            SwinUNETRPretrainingConfig(
+                crop_size=(16, 16, 16), projected=8, gather=True, cutout=CutoutConfig(swap=False)
+            ),
+            0.01,
+        ),
+    ],
+    ids=["models-genesis", "swin-unetr"],
+)
 def test_two_processes_learn_what_one_learns_from_both_their_batches(
-    store: Path, tmp_path: Path
+    store: Path, tmp_path: Path, method: MethodConfig, learning_rate: float
 ) -> None:
     # Not Adam: it would blow up the rounding errors of gradients that are zero, before a norm.
-    plain = replace(METHOD, optimizer=OptimizerConfig(algorithm="sgd", learning_rate=0.1))
+    sgd = OptimizerConfig(algorithm="sgd", learning_rate=learning_rate)
+    plain = replace(method, optimizer=sgd)
     changes: dict[str, Any] = {"backbone": UNet3DConfig(width=1, norm="instance")}
     alone = run(store, tmp_path / "one", method=replace(plain, batch_size=4), **changes)
     process = run_elsewhere(
@@ -359,5 +373,6 @@ def test_two_processes_learn_what_one_learns_from_both_their_batches(
     )
     assert process.wait() == 0
     one, two = (load(out / "last.safetensors").weights for out in (alone, tmp_path / "two"))
+    assert one.keys() == two.keys()
     for name, weight in one.items():
         assert torch.allclose(weight, two[name], atol=1e-4), name
