@@ -154,6 +154,29 @@ def test_norms_differ_in_what_a_volume_hears_of_its_batch() -> None:
     assert mixes == {"batch-statistics": True, "batch": False, "instance": False}
 
 
+def test_without_skips_the_decoder_hears_the_bottleneck_alone() -> None:
+    volumes = torch.rand(2, 1, 16, 16, 16, generator=torch.Generator().manual_seed(2))
+    heard = {}
+    for skips in (True, False):
+        torch.manual_seed(4)
+        network = UNet3DConfig(width=2, norm="instance", skips=skips).build(1)
+        network.down[-1].register_forward_hook(lambda *given: torch.zeros_like(given[-1]))
+        with torch.no_grad():
+            first, second = network(volumes).decoder[0]
+        heard[skips] = (first - second).abs().max().item()
+    assert heard[True] > 1e-3
+    assert heard[False] == 0
+
+
+def test_the_nearest_enlargement_repeats_each_cell_and_has_no_weights() -> None:
+    network = UNet3DConfig(width=1, enlargement="nearest").build(1)
+    below = torch.rand(1, 16, 1, 2, 1)
+    enlarged = network.ups[-1](below)
+    expected = below.repeat_interleave(2, 2).repeat_interleave(2, 3).repeat_interleave(2, 4)
+    assert torch.equal(enlarged, expected)
+    assert not list(network.ups.parameters())
+
+
 def test_batch_statistics_of_one_volume_are_instance_norm() -> None:
     volume = torch.rand(1, 1, 16, 16, 16)
     one, other = UNet3DConfig(width=2).build(1), UNet3DConfig(width=2, norm="instance").build(1)
@@ -172,6 +195,8 @@ def test_arguments_without_a_meaning_are_refused() -> None:
         UNet3DConfig(width=0)
     with pytest.raises(ValueError, match="got 'group'"):
         UNet3DConfig(norm="group")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="enlargement must be one of transposed, nearest, got"):
+        UNet3DConfig(enlargement="cubic")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="count every batch twice"):
         UNet3DConfig(norm="batch", gradient_checkpointing=True)
     with pytest.raises(ValueError, match="in_channels must be at least 1"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from selfscan.methods.autoencoder import AutoencoderConfig
 from selfscan.methods.gvsl import GVSLConfig
 from selfscan.methods.method import MethodConfig
 from selfscan.methods.models_genesis import ModelsGenesisConfig
@@ -10,7 +11,13 @@ from selfscan.methods.vox2vec import Vox2VecConfig
 
 METHODS: dict[str, type[MethodConfig]] = {
     config.name: config
-    for config in (ModelsGenesisConfig, Vox2VecConfig, GVSLConfig, SwinUNETRPretrainingConfig)
+    for config in (
+        ModelsGenesisConfig,
+        Vox2VecConfig,
+        GVSLConfig,
+        SwinUNETRPretrainingConfig,
+        AutoencoderConfig,
+    )
 }
 
 

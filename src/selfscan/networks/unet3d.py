@@ -13,6 +13,7 @@ from selfscan.networks.backbone import BackboneConfig, Pyramid
 from selfscan.networks.unet import UNet
 
 Norm = Literal["batch-statistics", "batch", "instance"]
+Enlargement = Literal["transposed", "nearest"]
 
 
 class UNet3D(UNet):
@@ -31,6 +32,10 @@ class UNet3D(UNet):
         norm: `batch-statistics` normalizes by the statistics of the batch at hand in training and
             in evaluation alike (published), `batch` keeps running statistics for evaluation,
             `instance` normalizes every volume by itself.
+        skips: Whether a stage that goes up sees the encoder's map of its level too; without them
+            all that it knows has passed the bottleneck, as in an auto-encoder.
+        enlargement: How the map below grows: by a `transposed` convolution (published), or each
+            cell is repeated (`nearest`), without weights.
         gradient_checkpointing: Compute the inside of each stage again in the backward pass instead
             of keeping it: less memory, about a third more time, the same gradients.
     """
@@ -41,6 +46,8 @@ class UNet3D(UNet):
         *,
         width: int = 32,
         norm: Norm = "batch-statistics",
+        skips: bool = True,
+        enlargement: Enlargement = "transposed",
         gradient_checkpointing: bool = False,
     ) -> None:
         super().__init__(in_channels, gradient_checkpointing=gradient_checkpointing)
@@ -49,6 +56,7 @@ class UNet3D(UNet):
         self.encoder_pyramid = self.decoder_pyramid = Pyramid(channels, strides)
         self.divisor = strides[-1]
         self.mixes_batch = norm == "batch-statistics"
+        self.skips = skips
 
         entries = (in_channels, *channels[:-1])
         self.down = nn.ModuleList(
@@ -57,16 +65,16 @@ class UNet3D(UNet):
         )
         # Fine to coarse, like the merges.
         self.ups = nn.ModuleList(
-            nn.ConvTranspose3d(coarse, coarse, kernel_size=2, stride=2)
-            for _, coarse in pairwise(channels)
+            _enlarging(coarse, enlargement) for _, coarse in pairwise(channels)
         )
         self.merges = nn.ModuleList(
-            _stage(coarse + fine, fine, fine, norm) for fine, coarse in pairwise(channels)
+            _stage(coarse + fine * skips, fine, fine, norm) for fine, coarse in pairwise(channels)
         )
 
     def join(self, level: int, skip: Tensor, below: Tensor) -> Tensor:
-        """The map below by a transposed convolution, then the level's own."""
-        return torch.cat((self.ups[level](below), skip), dim=1)
+        """The enlarged map below, then, with skips, the level's own."""
+        enlarged: Tensor = self.ups[level](below)
+        return torch.cat((enlarged, skip), dim=1) if self.skips else enlarged
 
 
 @dataclass(frozen=True)
@@ -76,20 +84,27 @@ class UNet3DConfig(BackboneConfig):
     Attributes:
         width: Channels of the first convolution.
         norm: `batch-statistics` (published), `batch` or `instance`.
+        skips: Whether the decoder sees the encoder's maps, not the bottleneck alone.
+        enlargement: `transposed` convolutions (published), or `nearest`, without weights.
         gradient_checkpointing: Less memory for about a third more time.
     """
 
     name: ClassVar[str] = "unet3d"
     width: int = 32
     norm: Norm = "batch-statistics"
+    skips: bool = True
+    enlargement: Enlargement = "transposed"
     gradient_checkpointing: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built."""
         if self.width < 1:
             raise ValueError(f"width must be at least 1, got {self.width}")
-        if self.norm not in get_args(Norm):
-            raise ValueError(f"norm must be one of {', '.join(get_args(Norm))}, got {self.norm!r}")
+        for name, allowed in (("norm", get_args(Norm)), ("enlargement", get_args(Enlargement))):
+            if getattr(self, name) not in allowed:
+                raise ValueError(
+                    f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}"
+                )
         if self.norm == "batch" and self.gradient_checkpointing:
             raise ValueError(
                 "gradient_checkpointing with norm='batch' would count every batch twice in the "
@@ -102,8 +117,16 @@ class UNet3DConfig(BackboneConfig):
             in_channels,
             width=self.width,
             norm=self.norm,
+            skips=self.skips,
+            enlargement=self.enlargement,
             gradient_checkpointing=self.gradient_checkpointing,
         )
+
+
+def _enlarging(channels: int, enlargement: Enlargement) -> nn.Module:
+    if enlargement == "nearest":
+        return nn.Upsample(scale_factor=2, mode="nearest")
+    return nn.ConvTranspose3d(channels, channels, kernel_size=2, stride=2)
 
 
 def _stage(entry: int, middle: int, exit: int, norm: Norm) -> nn.Sequential:

@@ -9,6 +9,7 @@ from selfscan.scans.crops.loading import CropDataset, batches
 from selfscan.scans.crops.lung import LungCrops
 from selfscan.scans.crops.pairs import OverlappingCrops
 from selfscan.scans.crops.policies import ForegroundCrops, LabelCrops, UniformCrops
+from selfscan.scans.crops.whole import WholeScans
 
 __all__ = [
     "Batch",
@@ -23,6 +24,7 @@ __all__ = [
     "MatchedCrops",
     "OverlappingCrops",
     "UniformCrops",
+    "WholeScans",
     "batches",
     "collate",
 ]
