@@ -42,6 +42,7 @@ def test_an_import_against_the_flow_is_caught(tmp_path: Path) -> None:
         (package / f"{room}.py").parent.mkdir(parents=True, exist_ok=True)
         (package / f"{room}.py").touch()
     for room in (
+        "discovery",
         "evaluation",
         "training",
         "checkpoints",

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from selfscan.demo import demo as demo
+    from selfscan.discovery.discover import discover as discover
     from selfscan.evaluation.align import align as align
     from selfscan.evaluation.compare import compare as compare
     from selfscan.evaluation.evaluate import evaluate as evaluate
@@ -34,6 +35,7 @@ _HOMES = {
     "Store": "selfscan.scans.store",
     "prepare": "selfscan.scans.prepare",
     "pretrain": "selfscan.training.pretrain",
+    "discover": "selfscan.discovery.discover",
     "probe": "selfscan.training.probe",
     "retrieve": "selfscan.evaluation.retrieve",
     "register": "selfscan.training.register",

@@ -17,6 +17,7 @@ from selfscan.progress import console
 VERBS = {
     "prepare": ("selfscan.scans.prepare", "Turn files and folders of scans into a store."),
     "pretrain": ("selfscan.training.pretrain", "Pre-train a backbone on a store, without labels."),
+    "discover": ("selfscan.discovery.discover", "Find places that look alike across patients."),
     "probe": ("selfscan.training.probe", "Measure frozen features by small heads on few labels."),
     "retrieve": ("selfscan.evaluation.retrieve", "Find voxels in other scans by their features."),
     "register": ("selfscan.training.register", "Move a scan onto that of another patient."),

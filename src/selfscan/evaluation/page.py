@@ -14,6 +14,7 @@ from matplotlib.figure import Figure as Canvas
 from selfscan.evaluation.figures import encode
 from selfscan.evaluation.verdict import p_text
 
+_FOLDER = Path(__file__).parent
 PHOTO_DOTS = 120  # of scans, whose voxels are larger anyway; the page stays small
 
 
@@ -42,10 +43,10 @@ def plot(canvas: Canvas | None, *, alt: str, caption: str, dots_per_inch: int = 
     return Plot(source, alt, caption, width=round(96 * canvas.get_figwidth()))
 
 
-def render_page(template: str, values: Mapping[str, Any]) -> str:
-    """One HTML page from a template that stands beside this file."""
+def render_page(template: str, values: Mapping[str, Any], *, folder: Path = _FOLDER) -> str:
+    """One HTML page from a template in a folder; the frame stands beside this file."""
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader([folder, _FOLDER]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
