@@ -9,7 +9,7 @@ from selfscan.scans.record import Voxel
 from selfscan.scans.words import Box
 from selfscan.training.seeds import derive_seed
 
-_TRIES = 1000
+_ROUNDS, _DRAWS = 125, 8  # rounds, and draws in each
 
 
 def draw_jitter(
@@ -35,13 +35,14 @@ def draw_jitter(
         key: Word, scan id and copy: equal keys give equal boxes, whatever else was drawn.
     """
     random = np.random.default_rng(derive_seed(seed, "jitter", *key))
-    side = random.integers(*recipe.sides, _TRIES, endpoint=True)
-    shift = random.integers(*recipe.shifts, (_TRIES, 2), endpoint=True)
-    edges = np.stack([side, side * recipe.size[1] / recipe.size[0]], axis=1)
-    extents = np.maximum(np.rint(edges * zoom[:2]), 1).astype(np.int64)
-    starts = np.rint(np.array(box.start[:2]) + shift * zoom[:2]).astype(np.int64)
-    inside = np.flatnonzero(((starts >= 0) & (starts + extents <= shape[:2])).all(axis=1))
-    if not len(inside):
-        return None
-    (x, y), (wide, tall) = starts[inside[0]].tolist(), extents[inside[0]].tolist()
-    return Box((x, y, box.start[2]), (wide, tall, box.extent[2]))
+    for _ in range(_ROUNDS):
+        side = random.integers(*recipe.sides, _DRAWS, endpoint=True)
+        shift = random.integers(*recipe.shifts, (_DRAWS, 2), endpoint=True)
+        edges = np.stack([side, side * recipe.size[1] / recipe.size[0]], axis=1)
+        extents = np.maximum(np.rint(edges * zoom[:2]), 1).astype(np.int64)
+        starts = np.rint(np.array(box.start[:2]) + shift * zoom[:2]).astype(np.int64)
+        inside = np.flatnonzero(((starts >= 0) & (starts + extents <= shape[:2])).all(axis=1))
+        if len(inside):
+            (x, y), (wide, tall) = starts[inside[0]].tolist(), extents[inside[0]].tolist()
+            return Box((x, y, box.start[2]), (wide, tall, box.extent[2]))
+    return None
