@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pandas as pd
 import pytest
@@ -25,6 +25,7 @@ from selfscan.training.engine import EngineConfig
 from selfscan.training.held_out import hold_out
 from selfscan.training.pretrain import PretrainRecipe
 from selfscan.training.seeds import derive_seed
+from selfscan.training.step import Stepper
 
 AUTOENCODER = AutoencoderConfig(
     crop_size=(16, 16, 8),
@@ -103,10 +104,18 @@ def test_the_page_is_whole_and_fetches_nothing(out: Path) -> None:
 def test_a_search_that_was_stopped_ends_in_the_same_words(
     store: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    take = Stepper.take
+    with monkeypatch.context() as stopping:
+        stopping.setattr(
+            Stepper, "take", lambda it, step, more: _stop() if step == 2 else take(it, step, more)
+        )
+        with pytest.raises(KeyboardInterrupt):
+            discover(store, tmp_path / "out", **SMALL)
+    assert load(tmp_path / "out" / "embedder" / "last.safetensors").steps == 2
     with monkeypatch.context() as stopping:
         stopping.setattr(verb, "find_words", _stop)
         with pytest.raises(KeyboardInterrupt):
-            discover(store, tmp_path / "out", **SMALL)
+            discover(store, tmp_path / "out", **SMALL, resume=True)
     assert len(list((tmp_path / "out" / "embeddings").iterdir())) == 2
     with pytest.raises(SelfscanError, match="give --resume to go on with it"):
         discover(store, tmp_path / "out", **SMALL)
@@ -114,8 +123,8 @@ def test_a_search_that_was_stopped_ends_in_the_same_words(
     written = (tmp_path / "out" / "words.parquet").read_bytes()
     assert written == (out / "words.parquet").read_bytes()
     discover(store, tmp_path / "out", **SMALL, resume=True)  # done: nothing to do
-    with pytest.raises(SelfscanError, match="other arguments: recipe.words 2 where it was 3"):
-        fewer = SMALL | {"recipe": replace(RECIPE, words=2)}
+    fewer = SMALL | {"recipe": replace(RECIPE, words=2)}
+    with pytest.raises(SelfscanError, match=r"other arguments: recipe\.words 2 where it was 3"):
         discover(store, tmp_path / "out", **fewer, resume=True)
 
 
@@ -142,9 +151,9 @@ def test_words_whose_members_differ_are_dropped(store: Path, out: Path, tmp_path
         assert [m for m in kept.members if m.word == label] == relabelled
     page = (tmp_path / "out" / "words.html").read_text("utf-8")
     assert "2 words, 1 dropped" in page
+    options["recipe"] = replace(RECIPE, least_correlation=1.0)
     with pytest.raises(SelfscanError, match="found no word whose members correlate by 1 or more"):
-        recipe = replace(RECIPE, least_correlation=1.0)
-        discover(store, tmp_path / "none", **options | {"recipe": recipe})
+        discover(store, tmp_path / "none", **options)
 
 
 def test_what_cannot_be_filled_is_refused_before_anything_is_written(
@@ -159,5 +168,5 @@ def test_what_cannot_be_filled_is_refused_before_anything_is_written(
     assert not (tmp_path / "out").exists()
 
 
-def _stop(*arguments: object, **options: object) -> None:
+def _stop(*arguments: object, **options: object) -> NoReturn:
     raise KeyboardInterrupt
