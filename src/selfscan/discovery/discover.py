@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from time import monotonic
 
-from selfscan.configuration import as_plain
 from selfscan.discovery.embedding import Embedder
-from selfscan.discovery.likeness import Likeness, measure_likeness
+from selfscan.discovery.likeness import Likeness, measure_words
 from selfscan.discovery.recipe import DiscoveryRecipe
-from selfscan.discovery.results import search_facts, tell_words, word_table
-from selfscan.discovery.search import Embedded, Word, find_words, require_enough
+from selfscan.discovery.results import COUNTED, search_facts, settle, tell_words, word_table
+from selfscan.discovery.search import Embedded, find_words, require_enough
 from selfscan.discovery.views import shown_members
 from selfscan.discovery.words_page import WordView, write_page
 from selfscan.errors import SelfscanError
@@ -22,9 +19,9 @@ from selfscan.evaluation.provenance import provenance
 from selfscan.files import written_atomically
 from selfscan.methods.autoencoder import AutoencoderConfig
 from selfscan.networks.unet3d import UNet3DConfig
-from selfscan.progress import Progress, console
+from selfscan.progress import console
 from selfscan.scans.store import Store
-from selfscan.scans.words import FILE, Side, Words, WordsHeader
+from selfscan.scans.words import FILE, Side
 from selfscan.training.engine import EngineConfig
 from selfscan.training.held_out import hold_out, pretraining_scans
 from selfscan.training.pretrain import PretrainRecipe, pretrain
@@ -132,69 +129,46 @@ def discover(
     _warn_of_one_point(sides["training"])
     search = find_words(sides["training"], sides["validation"], recipe, seed=seed)
     window = describing.checkpoint.window_hu
-    likeness = []
-    with Progress("compare", total=len(search.words), unit="words") as progress:
-        for word in search.words:
-            likeness.append(
-                measure_likeness(
-                    sides["training"],
-                    search.words,
-                    word,
-                    recipe,
-                    window_hu=window,
-                    seed=seed,
-                )
-            )
-            progress.advance()
-    kept, dropped = _kept(search.words, likeness, recipe)
-    counts = dict(search.counts) | {f"{side}_scans": len(part) for side, part in stores.items()}
-    header = WordsHeader(
-        size=recipe.size,
-        frame=recipe.frame,
-        spacing=source.contract.spacing,
-        contract=source.contract.digest(),
-        store=scans.digest(),
-        origins=tuple(search.words[i].origin for i in kept),
-        constants=as_plain(recipe),
+    measured = measure_words(sides["training"], search.words, recipe, window_hu=window, seed=seed)
+    kept, dropped = _kept(measured, recipe)
+    likeness = [measured[i] for i in kept]
+    counts = {name: search.counts[name] for name in COUNTED}
+    counts |= {f"{side}_scans": len(part) for side, part in stores.items()}
+    words = settle(
+        [search.words[i] for i in kept],
+        source,
+        recipe,
+        scans=scans.digest(),
         counts=counts,
         seed=seed,
         embedder=describing.digest,
-        version=version("selfscan"),
-    )
-    words = Words(
-        header,
-        tuple(
-            replace(member, word=label)
-            for label, i in enumerate(kept)
-            for member in search.words[i].members
-        ),
     )
     words.check(source)
     views = [
-        WordView(
-            likeness[i],
-            shown_members(search.words[i], sides, recipe, window),
-            search.words[i].place.spacing,
-        )
-        for i in kept
+        WordView(measured[i], shown_members(word, sides, recipe, window), word.place.spacing)
+        for i, word in enumerate(search.words)
+        if i in kept
     ]
-    facts = search_facts(scans, stores, recipe, describing, search.counts, dropped, likeness, seed)
-    facts |= {"seconds": round(monotonic() - begun), **provenance()}
+    facts = search_facts(scans, stores, recipe, describing, seed=seed)
+    facts |= {
+        "counts": counts,
+        "dropped": [{"word": i, "correlation": measured[i].members} for i in dropped],
+        "seconds": round(monotonic() - begun),
+        **provenance(),
+    }
     with written_atomically(out / "words.json") as temporary:
         temporary.write_text(json.dumps(facts, indent=2) + "\n")
     page = write_page(words, views, facts, out)
-    table = word_table(words, [likeness[i] for i in kept])
+    table = word_table(words, likeness)
     with written_atomically(out / "words.csv") as temporary:
         table.to_csv(temporary, index=False)
     # The table of words comes last: it says that everything else is there.
     words.write(out)
-    tell_words(words, table, search.counts, page)
+    tell_words(table, counts, page)
     return out
 
 
-def _kept(
-    words: Sequence[Word], likeness: Sequence[Likeness], recipe: DiscoveryRecipe
-) -> tuple[list[int], list[int]]:
+def _kept(likeness: Sequence[Likeness], recipe: DiscoveryRecipe) -> tuple[list[int], list[int]]:
     """Numbers of the words that stay, and of those whose members are not alike enough."""
     least = recipe.least_correlation
     kept = [i for i, it in enumerate(likeness) if least is None or it.members >= least]
@@ -205,7 +179,7 @@ def _kept(
             "lower recipe.least_correlation, and give the trained auto-encoder again with "
             "--embedder"
         )
-    return kept, [i for i in range(len(words)) if i not in kept]
+    return kept, [i for i in range(len(likeness)) if i not in kept]
 
 
 def _warn_of_one_point(training: Embedded) -> None:

@@ -12,6 +12,7 @@ import torch
 from selfscan.discovery.places import boxes_at
 from selfscan.discovery.recipe import DiscoveryRecipe
 from selfscan.discovery.search import Embedded, Word
+from selfscan.progress import Progress
 from selfscan.scans.crops.examples import Crop
 from selfscan.scans.crops.reading import read_volume
 from selfscan.scans.record import Voxel
@@ -38,6 +39,25 @@ class Likeness:
     other_places: float
     any_patients: float
     compared: int
+
+
+def measure_words(
+    training: Embedded,
+    words: Sequence[Word],
+    recipe: DiscoveryRecipe,
+    *,
+    window_hu: tuple[float, float],
+    seed: int,
+) -> list[Likeness]:
+    """How alike the members of each word are; the arguments are those of `measure_likeness`."""
+    measured = []
+    with Progress("compare", total=len(words), unit="words") as progress:
+        for word in words:
+            measured.append(
+                measure_likeness(training, words, word, recipe, window_hu=window_hu, seed=seed)
+            )
+            progress.advance()
+    return measured
 
 
 def measure_likeness(
