@@ -269,6 +269,6 @@ def _exhausted(store: Store, usable: int, search: Search, recipe: DiscoveryRecip
         f"references were used up: {counts['references_without_place']} had no place that the crop "
         f"filter {recipe.crop_filter} takes, at least {recipe.min_distance:g} voxels from others; "
         f"{counts['references_without_members']} had one that too few scans can hold; expected "
-        "words enough; lower recipe.words or recipe.members, or change the crop filter, and give "
-        "the trained auto-encoder again with --embedder"
+        "words enough; lower recipe.words, members, border or min_distance, or change the crop "
+        "filter, and give the trained auto-encoder again with --embedder"
     )
