@@ -93,7 +93,11 @@ def test_held_out_patients_are_those_of_pre_training(store: Path, out: Path) -> 
 
 @pytest.mark.slow
 def test_the_page_is_whole_and_fetches_nothing(out: Path) -> None:
-    page = Page((out / "words.html").read_text("utf-8"))
+    text = (out / "words.html").read_text("utf-8")
+    table = pd.read_csv(out / "words.csv")
+    alike = (table["correlation"] > table["any_patients"]).sum()
+    assert f"In {alike} of 3 words the members look more alike than any patients" in text
+    page = Page(text)
     assert page.open == []
     assert len(page.images) == 3
     assert all(address.startswith("data:image/png;base64,") for address in page.fetched)

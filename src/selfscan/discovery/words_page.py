@@ -56,7 +56,7 @@ def write_page(
     }
     values = {
         "means": means,
-        "alike": means["members"] > max(means["any_patients"], means["other_places"]),
+        "alike": sum(row["members"] > row["any_patients"] for row in rows),
         "rows": rows,
         "pictures": [
             plot(
