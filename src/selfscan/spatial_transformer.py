@@ -2,9 +2,9 @@
 
 A place is (x, y, z) in voxels along the axes X, Y and Z, whole numbers at the centers of voxels. A
 warp is backward: it says for each voxel of the result which place of the volume it is read at. The
-value there is interpolated linearly; outside the volume lies 0. Relative places run from -1 to 1
-between the outer faces of the volume, as PyTorch's `align_corners=False` has it, so that place 0 of
-n is (1 - n) / n; matrices act on these, whatever the size.
+value there is interpolated linearly; outside the volume lies 0, or its mirror image. Relative
+places run from -1 to 1 between the outer faces of the volume, as PyTorch's `align_corners=False`
+has it, so that place 0 of n is (1 - n) / n; matrices act on these, whatever the size.
 
 Source: Jaderberg et al., "Spatial Transformer Networks", NeurIPS 2015.
 """
@@ -45,7 +45,11 @@ def affine_places(matrices: Tensor, places: Tensor, size: Sequence[int]) -> Tens
 
 
 def sample(
-    volumes: Tensor, places: Tensor, *, mode: Literal["bilinear", "nearest"] = "bilinear"
+    volumes: Tensor,
+    places: Tensor,
+    *,
+    mode: Literal["bilinear", "nearest"] = "bilinear",
+    outside: Literal["zeros", "reflection"] = "zeros",
 ) -> Tensor:
     """Read volumes at places; differentiable in both.
 
@@ -53,15 +57,16 @@ def sample(
         volumes: Shape (B, C, X, Y, Z).
         places: In voxels, shape (B, 3, x, y, z), or (1, 3, x, y, z) for all.
         mode: `bilinear` interpolates linearly along all three axes, `nearest` takes whole voxels.
+        outside: What lies around a volume: zeros, or its mirror image beyond each outer face.
 
     Returns:
-        Shape (B, C, x, y, z), the kind of the places; 0 outside the volumes.
+        Shape (B, C, x, y, z), the kind of the places.
     """
     size = places.new_tensor(volumes.shape[2:]).view(3, 1, 1, 1)
     relative = (2 * places + 1) / size - 1
     # PyTorch names the last axis first.
     grid = relative.flip(1).movedim(1, -1).expand(len(volumes), -1, -1, -1, -1)
-    return functional.grid_sample(volumes.to(grid.dtype), grid, mode, align_corners=False)
+    return functional.grid_sample(volumes.to(grid.dtype), grid, mode, outside, align_corners=False)
 
 
 def warp(

@@ -75,8 +75,14 @@ def test_only_examples_that_a_transform_hits_are_changed() -> None:
     method = build(replace(SMALL, curve_probability=0.3, paint_probability=0.3))
     batch = batch_of(*range(40))
     drawn = method.draw(batch, random_for(batch))
-    views = method.transform(batch, replace(drawn, inpainted=drawn.inpainted[:0]))
-    hit = {*drawn.shuffled.tolist(), *drawn.curved.tolist(), *drawn.outpainted.tolist()}
+    views = method.transform(
+        batch, replace(drawn, changes=replace(drawn.changes, inpainted=drawn.changes.inpainted[:0]))
+    )
+    hit = {
+        *drawn.changes.shuffled.tolist(),
+        *drawn.changes.curved.tolist(),
+        *drawn.changes.outpainted.tolist(),
+    }
     changed = (views["distorted"] != views["target"]).flatten(1).any(1)
     assert set(changed.nonzero().flatten().tolist()) == hit
     assert 10 < len(hit) < 40
@@ -105,13 +111,18 @@ def test_transforms_hit_as_often_as_published() -> None:
     method = build(replace(SMALL, shuffle_windows=1))
     batch = batch_of(*range(count), size=(1, 1, 1))
     drawn = method.draw(batch, random_for(batch))
-    groups = drawn.shuffled, drawn.curved, drawn.inpainted, drawn.outpainted
+    groups = (
+        drawn.changes.shuffled,
+        drawn.changes.curved,
+        drawn.changes.inpainted,
+        drawn.changes.outpainted,
+    )
     shares = [len(numbers) / count for numbers in groups]
     assert shares == pytest.approx([0.5, 0.9, 0.18, 0.72], abs=0.032)  # 4 standard errors
     untouched = set(range(count)).difference(*(numbers.tolist() for numbers in groups))
     assert len(untouched) / count == pytest.approx(0.5 * 0.1 * 0.1, abs=0.0045)
-    assert not set(drawn.inpainted.tolist()) & set(drawn.outpainted.tolist())
-    assert drawn.curve.falling.float().mean().item() == pytest.approx(0.5, abs=0.034)
+    assert not set(drawn.changes.inpainted.tolist()) & set(drawn.changes.outpainted.tolist())
+    assert drawn.changes.curve.falling.float().mean().item() == pytest.approx(0.5, abs=0.034)
 
 
 def sizes_of(parameters: Any) -> int:
@@ -230,8 +241,12 @@ def test_the_paper_paints_less_than_a_quarter_outside() -> None:
     method = build(replace(ModelsGenesisConfig.paper(), curve_probability=0.0, outpaint_windows=1))
     batch = batch_of(*range(12), size=(64, 64, 32))
     drawn = method.draw(batch, random_for(batch))
-    views = method.transform(batch, replace(drawn, shuffled=drawn.shuffled[:0]))
-    changed = (views["distorted"] != views["target"]).flatten(1).float().mean(1)[drawn.outpainted]
+    views = method.transform(
+        batch, replace(drawn, changes=replace(drawn.changes, shuffled=drawn.changes.shuffled[:0]))
+    )
+    changed = (
+        (views["distorted"] != views["target"]).flatten(1).float().mean(1)[drawn.changes.outpainted]
+    )
     assert 0.1 < changed.min() < changed.max() < 0.25
 
 

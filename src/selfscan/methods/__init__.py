@@ -7,12 +7,14 @@ from selfscan.methods.gvsl import GVSLConfig
 from selfscan.methods.method import MethodConfig
 from selfscan.methods.models_genesis import ModelsGenesisConfig
 from selfscan.methods.swin_unetr import SwinUNETRPretrainingConfig
+from selfscan.methods.transvw import TransVWConfig
 from selfscan.methods.vox2vec import Vox2VecConfig
 
 METHODS: dict[str, type[MethodConfig]] = {
     config.name: config
     for config in (
         ModelsGenesisConfig,
+        TransVWConfig,
         Vox2VecConfig,
         GVSLConfig,
         SwinUNETRPretrainingConfig,

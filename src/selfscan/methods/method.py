@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+import torch
 from torch import Tensor, nn
 
 from selfscan.networks.backbone import Backbone, BackboneConfig, Part
@@ -97,6 +98,7 @@ class MethodConfig(ABC):
         source: The paper.
         license_note: What the user must know of patents and licenses.
         presets: Class methods that give other published settings.
+        needs_words: Whether it learns from visual words only, which must be given then.
         window_hu: CT is clipped to this range of Hounsfield units and scaled to [0, 1].
         batch_size: Examples in a batch on each device.
         optimizer: Optimizer and schedule.
@@ -106,6 +108,7 @@ class MethodConfig(ABC):
     source: ClassVar[str]
     license_note: ClassVar[str]
     presets: ClassVar[tuple[str, ...]] = ()
+    needs_words: ClassVar[bool] = False
     window_hu: tuple[float, float] = (-1000.0, 1000.0)
     batch_size: int = 2
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
@@ -177,6 +180,20 @@ class Method(nn.Module, ABC):
 
         They are those of the first b examples, as many as are cheap to make.
         """
+
+    def shown_crops(self, crops: int) -> tuple[Tensor, ...]:
+        """Which crop each row shows in each pass of `forward` through the backbone's encoder.
+
+        This is all that an auxiliary objective has to know of a method. By default there is one
+        pass, of a row a crop.
+
+        Args:
+            crops: How many a batch has: crop k of example b of K has the number b * K + k.
+
+        Returns:
+            The numbers of the crops, int64, a tensor (rows,) for each pass.
+        """
+        return (torch.arange(crops),)
 
     def after_step(self, step: int) -> None:
         """Follow the optimizer's step, as a teacher does; most methods have nothing to do."""

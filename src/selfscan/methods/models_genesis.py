@@ -3,37 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar, Literal, get_args
 
-import torch
-from torch import Tensor
-from torch.nn import functional
-
-from selfscan.methods.method import Alarm, Method, MethodConfig, OptimizerConfig, Outcome, Views
+from selfscan.methods.method import MethodConfig, OptimizerConfig, Views
+from selfscan.methods.restoration import Changes, Restoration, apply_changes, draw_changes
 from selfscan.networks.backbone import Backbone
-from selfscan.networks.heads import RestorationHead
 from selfscan.networks.unet3d import UNet3DConfig
 from selfscan.scans.crops import Batch, CropPolicy, ForegroundCrops, LungCrops
-from selfscan.transforms.curve import CurveParameters, apply_curve, draw_curve
 from selfscan.transforms.intensity import to_unit, unit_levels
 from selfscan.transforms.masking import (
     MOST_WINDOWS,
     Fill,
-    PaintParameters,
-    apply_inpainting,
-    apply_outpainting,
-    draw_painting,
     inpainting_range,
     outpainting_range,
 )
 from selfscan.transforms.random import KeyedGenerator
-from selfscan.transforms.shuffle import (
-    ShuffleParameters,
-    apply_shuffle,
-    draw_shuffle,
-    shuffle_range,
-)
+from selfscan.transforms.shuffle import shuffle_range
 from selfscan.transforms.spatial import AXES, FlipParameters, apply_flips, draw_flips
 from selfscan.transforms.windows import WindowRange
 
@@ -51,24 +36,13 @@ _RELEASED_OPTIMIZER = OptimizerConfig(
 
 @dataclass(frozen=True)
 class Distortion:
-    """The random parameters of a batch of views.
-
-    A transform hits some examples only: `shuffled`, `curved`, `inpainted` and `outpainted` hold
-    their numbers within the batch, int64, and the parameters beside each are those of these alone.
-    """
+    """The random parameters of a batch of views: flips of all, then changes of some examples."""
 
     flips: FlipParameters
-    shuffled: Tensor
-    shuffle: ShuffleParameters
-    curved: Tensor
-    curve: CurveParameters
-    inpainted: Tensor
-    inpainting: PaintParameters
-    outpainted: Tensor
-    outpainting: PaintParameters
+    changes: Changes
 
 
-class ModelsGenesis(Method):
+class ModelsGenesis(Restoration):
     """Restore crops whose voxels were shuffled, whose intensities bent, whose parts painted over.
 
     One example is one crop. Its views are `target`, flipped at random, and `distorted`, the target
@@ -94,26 +68,9 @@ class ModelsGenesis(Method):
         ValueError: The backbone has no such decoder, or cannot take crops of this size.
     """
 
-    alarms = (
-        Alarm(
-            monitor="contrast",
-            minimum=0.2,
-            advice="the restored crops are nearly uniform, so the network has collapsed to one "
-            "gray value; start again with method.optimizer.learning_rate 0.1",
-        ),
-    )
-
     def __init__(self, backbone: Backbone, config: ModelsGenesisConfig) -> None:
-        super().__init__()
-        decoder, size = backbone.decoder_pyramid, config.crop_size
-        if not len(decoder) or decoder.strides[0] != (1, 1, 1):
-            raise ValueError(
-                "models-genesis restores every voxel: it needs a backbone whose decoder starts at "
-                f"stride (1, 1, 1), got {decoder.strides[:1] or 'no decoder'}"
-            )
-        backbone.check_size(size)
-        self.backbone = backbone
-        self.head = RestorationHead(decoder.channels[0], channels=backbone.in_channels)
+        size = config.crop_size
+        super().__init__(backbone, crop_size=size, name=config.name, lower_rate=0.1)
         self.config = config
         self.crops: CropPolicy = (
             LungCrops(size, config.window_hu)
@@ -122,78 +79,39 @@ class ModelsGenesis(Method):
         )
 
     def draw(self, batch: Batch, random: KeyedGenerator) -> Distortion:
-        """Draw which transforms hit which example, then the parameters of those."""
+        """Draw which changes hit which example, then the parameters of those."""
         c = self.config
-        windows, painted, kept = c.window_ranges()
         flips = draw_flips(
             random, axes=c.flip_axes, probability=c.flip_probability, rounds=c.flip_rounds
         )
-        shuffled = _numbers(random.bernoulli(c.shuffle_probability))
-        curved = _numbers(random.bernoulli(c.curve_probability))
+        shuffled = random.bernoulli(c.shuffle_probability)
+        curved = random.bernoulli(c.curve_probability)
         paint = random.bernoulli(c.paint_probability)
         outside = random.bernoulli(c.outpaint_probability)
-        inpainted, outpainted = _numbers(paint & ~outside), _numbers(paint & outside)
-        more = c.window_continue_probability
-        return Distortion(
-            flips,
-            shuffled,
-            draw_shuffle(random.branch(shuffled), windows, windows=c.shuffle_windows),
-            curved,
-            draw_curve(random.branch(curved)),
-            inpainted,
-            draw_painting(
-                random.branch(inpainted),
-                painted,
-                most=c.inpaint_windows,
-                continue_probability=more,
-            ),
-            outpainted,
-            draw_painting(
-                random.branch(outpainted),
-                kept,
-                least=1,
-                most=c.outpaint_windows,
-                continue_probability=more,
-            ),
+        changes = draw_changes(
+            random,
+            (shuffled, curved, paint & ~outside, paint & outside),
+            c.window_ranges(),
+            shuffle_windows=c.shuffle_windows,
+            inpaint_windows=(0, c.inpaint_windows),
+            outpaint_windows=(1, c.outpaint_windows),
+            continue_probability=c.window_continue_probability,
         )
+        return Distortion(flips, changes)
 
     def transform(self, batch: Batch, parameters: Distortion) -> Views:
         """Flip, then shuffle, bend intensities, and paint."""
-        c, p = self.config, parameters
-        flipped, hounsfield = apply_flips(batch.volumes[:, 0], p.flips), batch.hounsfield[:, 0]
+        c, hounsfield = self.config, batch.hounsfield[:, 0]
+        flipped = apply_flips(batch.volumes[:, 0], parameters.flips)
         target = to_unit(flipped, hounsfield, window_hu=c.window_hu)
-        levels = unit_levels(hounsfield, window_hu=c.window_hu)
-        distorted = target.clone()
-        for numbers, change in (
-            (p.shuffled, partial(apply_shuffle, parameters=p.shuffle)),
-            (
-                p.curved,
-                partial(apply_curve, parameters=p.curve, knots=c.curve_knots, levels=levels),
-            ),
-            (p.inpainted, partial(apply_inpainting, parameters=p.inpainting, fill=c.fill)),
-            (p.outpainted, partial(apply_outpainting, parameters=p.outpainting, fill=c.fill)),
-        ):
-            if len(numbers):
-                distorted.index_copy_(0, numbers, change(distorted.index_select(0, numbers)))
+        distorted = apply_changes(
+            target,
+            parameters.changes,
+            fill=c.fill,
+            knots=c.curve_knots,
+            levels=unit_levels(hounsfield, window_hu=c.window_hu),
+        )
         return {"distorted": distorted, "target": target}
-
-    def forward(self, views: Views) -> Outcome:
-        """Restore and compare; `contrast` is how much the restored voxels vary, to the target's."""
-        restored, target = self.restore(views["distorted"]), views["target"]
-        loss = functional.mse_loss(restored, target)
-        contrast = restored.detach().std() / target.std().clamp_min(1e-6)
-        return Outcome(losses={"restoration": loss}, monitors={"contrast": contrast})
-
-    def restore(self, distorted: Tensor) -> Tensor:
-        """What the network takes for the undistorted crops, (B, C, X, Y, Z) in [0, 1], float32."""
-        restored: Tensor = self.head(self.backbone(distorted).decoder[0])
-        return restored
-
-    @torch.no_grad()
-    def illustrate(self, views: Views) -> dict[str, Tensor]:
-        """The distorted crops, what the network restores, and what it should."""
-        distorted = views["distorted"]
-        return {"input": distorted, "output": self.restore(distorted), "target": views["target"]}
 
 
 @dataclass(frozen=True)
@@ -220,8 +138,9 @@ class ModelsGenesisConfig(MethodConfig):
         outpaint_windows: Windows left over at most.
         window_continue_probability: Of going on, before each further window of these.
         paint_border: Voxels at the faces of a crop that these windows leave out.
-        inpaint_window: Shortest and longest edge of a painted window, as shares of the axis.
-        outpaint_removed: Least and most that a left-over window lacks of an axis, as shares of it.
+        inpaint_window: Shortest and longest edge of a painted window, as shares of the axis, or
+            from 1 on in voxels.
+        outpaint_removed: Least and most that a left-over window lacks of an axis, likewise.
         fill: `noise`, new for every voxel, or `constant`.
     """
 
@@ -323,10 +242,6 @@ class ModelsGenesisConfig(MethodConfig):
     def build(self, backbone: Backbone) -> ModelsGenesis:
         """The method on a backbone whose decoder reaches full resolution."""
         return ModelsGenesis(backbone, self)
-
-
-def _numbers(hit: Tensor) -> Tensor:
-    return hit.nonzero().flatten()
 
 
 def _require_within(config: ModelsGenesisConfig, name: str, low: float, high: float) -> None:

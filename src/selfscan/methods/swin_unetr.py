@@ -167,6 +167,10 @@ class SwinUNETRPretraining(Method):
             monitors=monitors,
         )
 
+    def shown_crops(self, crops: int) -> tuple[Tensor, ...]:
+        """Both views of each crop, one after the other."""
+        return (torch.arange(crops).repeat_interleave(2),)
+
     def classify(self, coarsest: Tensor) -> Tensor:
         """The logits (N, 4) of each number of quarter turns."""
         logits: Tensor = self.rotation(self._token(coarsest, 0))

@@ -135,6 +135,10 @@ class Vox2Vec(Method):
         )
         return Outcome({"info_nce": loss}, {"retrieval": retrieval(first, second)})
 
+    def shown_crops(self, crops: int) -> tuple[Tensor, ...]:
+        """The first crop of each pair, then the second of each."""
+        return torch.arange(0, crops, 2), torch.arange(1, crops, 2)
+
     def project(self, volumes: Tensor, pairs: Tensor, voxels: Tensor) -> Tensor:
         """The unit vectors (N, projected) of voxels (N, 3) in the volumes of their pairs (N,)."""
         levels = self.backbone(volumes).dense

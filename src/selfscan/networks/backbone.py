@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -58,6 +60,8 @@ class Features:
 class Backbone(nn.Module, ABC):
     """A 3D network from volumes (B, C, X, Y, Z) to `Features`.
 
+    `forward` computes the encoder's pyramid by `encode`, where `watched` looks on.
+
     Attributes:
         in_channels: Channels of the volumes.
         encoder_pyramid: Sizes of `Features.encoder`.
@@ -84,6 +88,28 @@ class Backbone(nn.Module, ABC):
     @abstractmethod
     def encoder_parameters(self) -> list[nn.Parameter]:
         """The parameters that `encode` uses, as staged unfreezing and partial loading need."""
+
+    @contextmanager
+    def watched(self) -> Iterator[list[Tensor]]:
+        """Within, the coarsest map of the encoder is added to a list at each pass.
+
+        So an auxiliary objective sees the features of a method's own passes, with their gradients,
+        and the method never learns of it. Nothing is computed twice, and nothing else changes.
+        """
+        seen: list[Tensor] = []
+        encode = self.encode
+
+        def watched_encode(volumes: Tensor) -> tuple[Tensor, ...]:
+            levels = encode(volumes)
+            seen.append(levels[-1])
+            return levels
+
+        # An attribute of this network hides the method of its class until it is deleted.
+        self.__dict__["encode"] = watched_encode
+        try:
+            yield seen
+        finally:
+            del self.__dict__["encode"]
 
     def check(self, volumes: Tensor) -> None:
         """Refuse volumes that do not fit.

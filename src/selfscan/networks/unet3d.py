@@ -130,10 +130,11 @@ def _enlarging(channels: int, enlargement: Enlargement) -> nn.Module:
 
 
 def _stage(entry: int, middle: int, exit: int, norm: Norm) -> nn.Sequential:
-    return nn.Sequential(_block(entry, middle, norm), _block(middle, exit, norm))
+    return nn.Sequential(block(entry, middle, norm), block(middle, exit, norm))
 
 
-def _block(entry: int, exit: int, norm: Norm) -> nn.Sequential:
+def block(entry: int, exit: int, norm: Norm) -> nn.Sequential:
+    """A 3x3x3 convolution with bias, a norm and a ReLU, from so many channels to so many."""
     layer: nn.Module
     if norm == "instance":
         layer = nn.InstanceNorm3d(exit, affine=True)

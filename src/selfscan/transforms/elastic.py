@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from selfscan.spatial_transformer import identity_places, sample
 from selfscan.transforms.random import KeyedGenerator
 
 
@@ -26,41 +27,73 @@ class ElasticParameters:
 
 
 def draw_elastic(
-    random: KeyedGenerator, *, sigma: tuple[float, float], amplitude: float
+    random: KeyedGenerator,
+    *,
+    sigma: tuple[float, float],
+    amplitude: float,
+    least_amplitude: float = 0.0,
 ) -> ElasticParameters:
-    """Draw the noise, a width uniform in a range, and an amplitude uniform from 0 to the largest.
+    """Draw the noise, and a width and an amplitude, each uniform in a range.
 
     Args:
         random: One stream an example.
         sigma: Least and largest standard deviation of the Gaussian, in voxels.
         amplitude: Largest factor on the blurred noise.
+        least_amplitude: Least factor.
     """
     low, high = sigma
     return ElasticParameters(
-        random.bits(), low + (high - low) * random.uniform(), amplitude * random.uniform()
+        random.bits(),
+        low + (high - low) * random.uniform(),
+        least_amplitude + (amplitude - least_amplitude) * random.uniform(),
     )
 
 
+def apply_elastic(
+    volumes: Tensor, parameters: ElasticParameters, *, axes: tuple[int, ...] = (0, 1, 2)
+) -> Tensor:
+    """Read volumes (B, C, X, Y, Z) at displaced places; beyond its faces a volume is mirrored.
+
+    Args:
+        volumes: All channels of an example are displaced alike.
+        parameters: One displacement field an example.
+        axes: Along which of X, Y and Z voxels are displaced.
+    """
+    size = (volumes.shape[2], volumes.shape[3], volumes.shape[4])
+    displacements = elastic_displacements(parameters, size, axes=axes)
+    places = identity_places(size, like=displacements) + displacements
+    return sample(volumes, places, outside="reflection")
+
+
 def elastic_displacements(
-    parameters: ElasticParameters, size: tuple[int, int, int], *, centered: bool = True
+    parameters: ElasticParameters,
+    size: tuple[int, int, int],
+    *,
+    axes: tuple[int, ...] = (0, 1, 2),
+    centered: bool = True,
 ) -> Tensor:
     """Noise uniform in [-1, 1), blurred along each axis, times the amplitude.
 
-    At the published sigma of 10 to 13 voxels and amplitude of up to 512 that is about 1 voxel.
+    At the sigma of 10 to 13 voxels and the amplitude of up to 512 of GVSL (He et al., CVPR 2023)
+    that is about 1 voxel; at 8 and 991 of TransVW (Haghighi et al., TMI 2021) almost 4.
 
     Args:
         parameters: What was drawn.
         size: Voxels along (X, Y, Z).
+        axes: Along which of these voxels are displaced; noise is drawn for these alone.
         centered: Without, half a voxel is added along each axis of an even length, as in the
-            release of GVSL (He et al., CVPR 2023).
+            release of GVSL.
 
     Returns:
         Along X, Y and Z in voxels, shape (B, 3, X, Y, Z).
     """
-    field = 2 * KeyedGenerator(parameters.seeds).uniform(3, *size) - 1
+    field = 2 * KeyedGenerator(parameters.seeds).uniform(len(axes), *size) - 1
     for axis, subscripts in enumerate(("bij,bcjyz->bciyz", "bij,bcxjz->bcxiz", "bij,bcxyj->bcxyi")):
         field = torch.einsum(subscripts, gaussian_bands(parameters.sigma, size[axis]), field)
     field = field * parameters.amplitude.view(-1, 1, 1, 1, 1)
+    if axes != (0, 1, 2):
+        still = field.new_zeros(len(field), 3, *size)
+        field = still.index_copy_(1, torch.tensor(axes, device=field.device), field)
     if not centered:
         field = field + field.new_tensor([n // 2 - (n - 1) / 2 for n in size]).view(3, 1, 1, 1)
     return field

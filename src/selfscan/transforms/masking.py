@@ -44,13 +44,14 @@ def inpainting_range(
 
     Args:
         size: Voxels of the crop along (X, Y, Z).
-        window: Shortest and longest edge as shares of the axis, rounded down to voxels.
+        window: Shortest and longest edge: below 1 as shares of the axis, rounded down to voxels,
+            from 1 on in voxels.
         border: Voxels at the faces that are never painted.
 
     Raises:
         ValueError: An axis is too short, below 8 voxels by default.
     """
-    return WindowRange(size, _share(size, window[0]), _share(size, window[1]), border)
+    return WindowRange(size, _voxels(size, window[0]), _voxels(size, window[1]), border)
 
 
 def outpainting_range(
@@ -60,13 +61,14 @@ def outpainting_range(
 
     Args:
         size: Voxels of the crop along (X, Y, Z).
-        removed: Least and most that a window leaves out of an axis, as shares of it, rounded down.
+        removed: Least and most that a window leaves out of an axis: below 1 as shares of it,
+            rounded down to voxels, from 1 on in voxels.
         border: Voxels at the faces that are always painted.
 
     Raises:
         ValueError: An axis is too short, below 14 voxels by default.
     """
-    least, most = _share(size, removed[0]), _share(size, removed[1])
+    least, most = _voxels(size, removed[0]), _voxels(size, removed[1])
     smallest = (size[0] - most[0], size[1] - most[1], size[2] - most[2])
     largest = (size[0] - least[0], size[1] - least[1], size[2] - least[2])
     return WindowRange(size, smallest, largest, border)
@@ -136,9 +138,10 @@ def apply_outpainting(
     return paint.lerp_(volumes, covering.clamp_(max=1).to(volumes.dtype))
 
 
-def _share(size: Size, share: float) -> Size:
+def _voxels(size: Size, length: float) -> Size:
+    """A length along each axis, given as a share of the axis or, from 1 on, in voxels."""
     # Rounded down as exact fractions are: 3/7 of 7 is 3.
-    x, y, z = (math.floor(length * share + 1e-9) for length in size)
+    x, y, z = (math.floor((length if length >= 1 else n * length) + 1e-9) for n in size)
     return x, y, z
 
 
