@@ -68,7 +68,9 @@ def test_a_validation_is_the_mean_over_its_batches_and_the_same_again(
     method: Method, dataset: CropDataset, tmp_path: Path
 ) -> None:
     batches = [batch(dataset, 0, 1), batch(dataset, 2, 3)]
-    validation = PretextValidation(method, batches, seed=3, picture=tmp_path / "examples.npz")
+    validation = PretextValidation(
+        PretextTask(method, seed=3), batches, seed=3, picture=tmp_path / "examples.npz"
+    )
     values = validation()
     task = PretextTask(method, seed=3)
     losses = [float(task(one).total) for one in batches]
@@ -82,7 +84,9 @@ def test_a_validation_keeps_pictures_of_its_first_examples(
     method: Method, dataset: CropDataset, tmp_path: Path
 ) -> None:
     picture = tmp_path / "examples.npz"
-    PretextValidation(method, [batch(dataset, *range(6))], seed=3, picture=picture)()
+    PretextValidation(
+        PretextTask(method, seed=3), [batch(dataset, *range(6))], seed=3, picture=picture
+    )()
     with np.load(picture) as shown:
         assert {"input", "output", "target"} <= set(shown)
         assert all(shown[name].shape == (4, 1, 16, 16, 16) for name in shown)

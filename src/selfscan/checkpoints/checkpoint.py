@@ -44,6 +44,7 @@ class Checkpoint:
         method: The method of pre-training with its hyper-parameters; None if from scratch.
         label_names: Names of the label values; empty unless the task is segmentation.
         store_digest: Digest of the store it was trained on last.
+        words_digest: SHA-256 of the file of visual words it was trained on last, if on any.
         scans: Number of scans it was trained on.
         steps: Optimizer steps behind these weights.
         license_note: What the user must know of patents and licenses.
@@ -61,6 +62,7 @@ class Checkpoint:
     method: MethodConfig | None = None
     label_names: dict[int, str] = field(default_factory=dict)
     store_digest: str = ""
+    words_digest: str = ""
     scans: int = 0
     steps: int = 0
     license_note: str = ""

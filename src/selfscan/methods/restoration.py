@@ -65,6 +65,7 @@ class Restoration(Method):
         backbone.check_size(crop_size)
         self.backbone = backbone
         self.head = RestorationHead(decoder.channels[0], channels=backbone.in_channels)
+        self.weight = weight
         self.alarms = (Alarm(monitor="contrast", minimum=0.2, advice=_ADVICE.format(lower_rate)),)
 
     def forward(self, views: Views) -> Outcome:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -14,70 +13,27 @@ from selfscan.checkpoints.loading import load_weights, weights_of
 from selfscan.errors import SelfscanError
 from selfscan.methods import method_config
 from selfscan.methods.method import Method, MethodConfig
+from selfscan.methods.words import WordClassification
 from selfscan.networks.backbone import BackboneConfig
 from selfscan.progress import console
+from selfscan.scans.crops import CropPolicy
 from selfscan.scans.store import Store
 from selfscan.training.crop_streams import CropStreams
 from selfscan.training.engine import EngineConfig
 from selfscan.training.frozen import FrozenBackbone
 from selfscan.training.held_out import hold_out, pretraining_scans
-from selfscan.training.loop import LoopConfig, fit
+from selfscan.training.loop import fit
 from selfscan.training.online_probe import OnlineProbe, ProbeValidation
 from selfscan.training.optimization import ParameterGroup
 from selfscan.training.padding import padded_share
 from selfscan.training.pretext import PretextTask, PretextValidation
+from selfscan.training.pretrain_recipe import PretrainRecipe
 from selfscan.training.run_folder import open_run_folder
 from selfscan.training.seeds import derive_seed
 from selfscan.training.start import tell_load_report
+from selfscan.training.visual_words import HEAD, head_weights, keep_head, words_for
 
-
-@dataclass(frozen=True)
-class PretrainRecipe:
-    """How long, on what, and how often it is looked at.
-
-    Attributes:
-        steps: Optimizer steps. 100,000 are 42 of the published epochs of Models Genesis: just past
-            the first cut of its learning rate.
-        accumulate: Batches in a step; a step sees accumulate x devices of them.
-        validation_share: Share of the patients that is held out for validation; at least as many as
-            an example is of.
-        validation_examples: Examples in a validation, rounded up to whole batches; they and their
-            views are the same each time.
-        validate_every: Steps between validations.
-        checkpoint_every: Steps between checkpoints.
-        log_every: Steps averaged to one row of the log.
-    """
-
-    steps: int = 100_000
-    accumulate: int = 1
-    validation_share: float = 0.1
-    validation_examples: int = 32
-    validate_every: int = 1000
-    checkpoint_every: int = 1000
-    log_every: int = 50
-
-    def __post_init__(self) -> None:
-        """Refuse values without a meaning."""
-        if not 0 < self.validation_share < 1:
-            raise ValueError(
-                f"validation_share must lie between 0 and 1, got {self.validation_share}"
-            )
-        if self.validation_examples < 1:
-            raise ValueError(
-                f"validation_examples must be at least 1, got {self.validation_examples}"
-            )
-        self.loop()
-
-    def loop(self) -> LoopConfig:
-        """The part that the loop needs."""
-        return LoopConfig(
-            steps=self.steps,
-            accumulate=self.accumulate,
-            validate_every=self.validate_every,
-            checkpoint_every=self.checkpoint_every,
-            log_every=self.log_every,
-        )
-
+__all__ = ["PretrainRecipe", "pretrain"]
 
 _RECIPE, _ENGINE = PretrainRecipe(), EngineConfig()
 
@@ -89,6 +45,8 @@ def pretrain(
     method: MethodConfig | str = "models-genesis",
     backbone: BackboneConfig | None = None,
     recipe: PretrainRecipe = _RECIPE,
+    words: Path | None = None,
+    word_weight: float | None = None,
     probe: OnlineProbe | None = None,
     engine: EngineConfig = _ENGINE,
     seed: int = 0,
@@ -111,6 +69,10 @@ def pretrain(
         method: A published method, by its configuration or by its name.
         backbone: The network; by default that of `init`, or the one published with the method.
         recipe: How long, on what, and how often it is looked at.
+        words: Visual words of `discover`: examples lie at them, and a head beside the method learns
+            to name them from the encoder's coarsest map. Scans without words are left out, and the
+            words' own validation scans are held out.
+        word_weight: Of naming the words, 0.01 where none is given; 0 leaves them as mere places.
         probe: Labelled scans on which each validation probes the frozen features; None reads no
             label.
         engine: Devices, processes and precision.
@@ -127,11 +89,13 @@ def pretrain(
         The run folder.
 
     Raises:
-        SelfscanError: The store, the folder or the checkpoint cannot be used.
+        SelfscanError: The store, the folder, the checkpoint or the words cannot be used.
+        ValueError: The parts do not fit together.
         Interrupted: SIGINT or SIGTERM came; the state is saved.
     """
     out, source = Path(out), Store(store)
     chosen = method_config(method) if isinstance(method, str) else method
+    visual = words_for(chosen, words, word_weight)
     begun = load(init) if init is not None else None
     if begun is not None:
         begun.contract.require(source.contract)
@@ -139,23 +103,32 @@ def pretrain(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "weights"))
         model = chosen.build(network.build(source.channels))
-    trained = _trained_parameters(model)
-    scans, held = hold_out(
-        pretraining_scans(source, splits),
-        share=recipe.validation_share,
-        seed=derive_seed(seed, "validation patients"),
-        at_least=model.patients,
-    )
+    allowed, policy, naming = pretraining_scans(source, splits), model.crops, None
+    if visual is None:
+        scans, held = hold_out(
+            allowed,
+            share=recipe.validation_share,
+            seed=derive_seed(seed, "validation patients"),
+            at_least=model.patients,
+        )
+    else:
+        policy = visual.crops(policy)
+        scans, held = visual.sides(allowed)
+        naming = visual.objective(model.backbone, seed=derive_seed(seed, "word head"))
+    trained = _trained_parameters(model, naming)
     probing = (
         None
         if probe is None
         else ProbeValidation(probe, source, seed=derive_seed(seed, "probe voxels"))
     )
-    report = (
-        None
-        if begun is None
-        else load_weights(model, begun.weights, part=begun.part, keep_heads=True)
-    )
+    report = None
+    digest = "" if visual is None else visual.digest
+    if begun is not None:
+        weights = begun.weights
+        if naming is not None and begun.words_digest == digest:
+            keep_head(naming, weights)
+            weights = {n: weight for n, weight in weights.items() if not n.startswith(HEAD)}
+        report = load_weights(model, weights, part=begun.part, keep_heads=True)
 
     fabric = engine.fabric()
     open_run_folder(
@@ -166,6 +139,8 @@ def pretrain(
             "method": chosen,
             "backbone": network,
             "recipe": recipe,
+            "words": words,
+            "word_weight": word_weight,
             "probe": probe,
             "engine": engine,
             "seed": seed,
@@ -176,16 +151,16 @@ def pretrain(
         resume=resume,
         overwrite=overwrite,
     )
-    _require_same_scans(out, scans)
+    _require_same_data(out, scans, digest)
     if fabric.is_global_zero:
-        _warn_of_padding(scans, model, seed=seed)
+        _warn_of_padding(scans, policy, seed=seed)
         if report is not None:
             tell_load_report(report, out)
 
     streams = CropStreams(
         scans,
         held,
-        model.crops,
+        policy,
         batch_size=chosen.batch_size,
         steps=recipe.steps,
         accumulate=recipe.accumulate,
@@ -196,7 +171,7 @@ def pretrain(
 
     def export(step: int) -> Checkpoint:
         return Checkpoint(
-            weights=weights_of(model, model.part),
+            weights=weights_of(model, model.part) | head_weights(naming),
             backbone=network,
             in_channels=source.channels,
             task="pretraining",
@@ -206,13 +181,15 @@ def pretrain(
             part=model.part,
             method=chosen,
             store_digest=scans.digest(),
+            words_digest=digest,
             scans=len(scans),
             steps=step + (begun.steps if begun is not None else 0),
             license_note=chosen.license_note,
         )
 
+    task = PretextTask(model, seed=derive_seed(seed, "views"), words=naming)
     pretext = PretextValidation(
-        model,
+        task,
         streams.validation(recipe.validation_examples),
         seed=derive_seed(seed, "validation views"),
         picture=out / "examples.npz" if fabric.is_global_zero else None,
@@ -233,7 +210,7 @@ def pretrain(
 
     quality = "validation loss" if probe is None else "probe Dice"
     ended = fit(
-        PretextTask(model, seed=derive_seed(seed, "views")),
+        task,
         streams.training,
         parameters=[ParameterGroup(trained)],
         optimizer=chosen.optimizer,
@@ -260,28 +237,35 @@ def pretrain(
     return out
 
 
-def _trained_parameters(model: Method) -> tuple[nn.Parameter, ...]:
-    """The parameters that the method trains; of others no gradient is expected from now on."""
+def _trained_parameters(
+    model: Method, naming: WordClassification | None
+) -> tuple[nn.Parameter, ...]:
+    """The parameters that the run trains; of others no gradient is expected from now on."""
     encoder = {id(parameter) for parameter in model.backbone.encoder_parameters()}
     if model.part == "encoder":
         for parameter in model.backbone.parameters():
             parameter.requires_grad_(id(parameter) in encoder)
-    return tuple(parameter for parameter in model.parameters() if parameter.requires_grad)
+    own = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return (*own, *(() if naming is None else naming.parameters()))
 
 
-def _require_same_scans(out: Path, scans: Store) -> None:
+def _require_same_data(out: Path, scans: Store, words_digest: str) -> None:
     if not (out / "last.safetensors").exists():
         return
     before = load(out / "last.safetensors")
-    if before.store_digest != scans.digest():
-        raise SelfscanError(
-            f"{out}: found a run on {before.scans} other scans; expected the {len(scans)} scans of "
-            f"{scans.path} to --resume it; start a new run with --init {out}"
-        )
+    for found, expected in (
+        (f"{before.scans} other scans", before.store_digest == scans.digest()),
+        ("other visual words", before.words_digest == words_digest),
+    ):
+        if not expected:
+            raise SelfscanError(
+                f"{out}: found a run on {found}; expected the {len(scans)} scans of {scans.path} "
+                f"and the same words to --resume it; start a new run with --init {out}"
+            )
 
 
-def _warn_of_padding(scans: Store, model: Method, *, seed: int) -> None:
-    share = padded_share(scans, model.crops, seed=derive_seed(seed, "padding"))
+def _warn_of_padding(scans: Store, policy: CropPolicy, *, seed: int) -> None:
+    share = padded_share(scans, policy, seed=derive_seed(seed, "padding"))
     if share > 0.5:
         console.print(
             f"warning: {share:.0%} of a crop lies outside its scan on average; choose a smaller "

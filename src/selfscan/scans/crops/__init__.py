@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from selfscan.scans.crops.across import MatchedCrops
 from selfscan.scans.crops.batch import Batch, Item, collate
-from selfscan.scans.crops.examples import Crop, CropPolicy, Example
+from selfscan.scans.crops.examples import AnchoredPolicy, Crop, CropPolicy, Example
 from selfscan.scans.crops.loading import CropDataset, batches
 from selfscan.scans.crops.lung import LungCrops
 from selfscan.scans.crops.pairs import OverlappingCrops
 from selfscan.scans.crops.policies import ForegroundCrops, LabelCrops, UniformCrops
 from selfscan.scans.crops.whole import WholeScans
+from selfscan.scans.crops.words import VisualWordCrops
 
 __all__ = [
+    "AnchoredPolicy",
     "Batch",
     "Crop",
     "CropDataset",
@@ -24,6 +26,7 @@ __all__ = [
     "MatchedCrops",
     "OverlappingCrops",
     "UniformCrops",
+    "VisualWordCrops",
     "WholeScans",
     "batches",
     "collate",

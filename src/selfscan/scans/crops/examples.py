@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,12 @@ class Crop:
     def covered(self) -> Voxel:
         """Voxels of the scan that it covers along (X, Y, Z), whatever their number once read."""
         return self.size if self.extent is None else self.extent
+
+    @property
+    def middle(self) -> npt.NDArray[np.int64]:
+        """The voxel of the scan in its middle, (3,); the one past it where there are two."""
+        middle: npt.NDArray[np.int64] = np.add(self.start, np.array(self.covered) // 2)
+        return middle
 
     @property
     def to_scan(self) -> npt.NDArray[np.float64]:
@@ -69,3 +75,24 @@ class CropPolicy(Protocol):
 
     def draw(self, store: Store, random: np.random.Generator) -> Example:
         """One example; equal generators give equal examples."""
+
+
+@runtime_checkable
+class AnchoredPolicy(CropPolicy, Protocol):
+    """Also lays examples where it is told to, as at visual words."""
+
+    @property
+    def anchored(self) -> tuple[int, ...]:
+        """The numbers of those crops of an example that are laid; others lie by them."""
+
+    def draw_at(
+        self, store: Store, anchors: Sequence[Crop], random: np.random.Generator
+    ) -> Example:
+        """One example whose laid crops have their middle in that of an anchor each.
+
+        Args:
+            store: Where the scans are.
+            anchors: As many as crops are laid; an anchor tells by its `extent` how large what it
+                shows is in this scan, against its `size`.
+            random: Of all that is still open.
+        """

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from selfscan.scans.crops.examples import Crop, Example
-from selfscan.scans.crops.places import foreground_voxel, require_size, voxel
+from selfscan.scans.crops.places import foreground_voxel, laid_at, require_size, voxel
 from selfscan.scans.record import Voxel
 from selfscan.scans.store import Store
 
@@ -53,31 +54,51 @@ class OverlappingCrops:
     def check(self, store: Store) -> None:
         """Any store will do: `prepare` gives each scan a foreground."""
 
+    @property
+    def anchored(self) -> tuple[int, ...]:
+        """The first crop of each pair."""
+        return tuple(range(0, 2 * self.pairs, 2))
+
     def draw(self, store: Store, random: np.random.Generator) -> Example:
         """The pairs of one scan, each scan equally likely."""
         scan = int(random.integers(len(store)))
-        crops: list[Crop] = []
+        return self._example([self._draw_pair(store, scan, random) for _ in range(self.pairs)])
+
+    def draw_at(
+        self, store: Store, anchors: Sequence[Crop], random: np.random.Generator
+    ) -> Example:
+        """Pairs whose first crop lies at an anchor, and whose second holds its middle.
+
+        No crop is resized, as both views of a voxel have one scale.
+        """
+        return self._example([self._draw_pair(store, a.scan, random, a) for a in anchors])
+
+    def _example(self, pairs: Sequence[_Pair]) -> Example:
         positions = np.zeros((self.pairs, self.voxels, 2, 3), dtype=np.int64)
-        shared = np.zeros(self.pairs, dtype=np.int64)
-        for pair in range(self.pairs):
-            starts, found = self._draw_pair(store, scan, random)
-            crops += [Crop(scan, voxel(start), self.size) for start in starts]
-            shared[pair] = len(found)
-            positions[pair, : len(found)] = found[:, None] - starts
-        return Example(tuple(crops), extras={"voxels": positions, "shared": shared})
+        for number, pair in enumerate(pairs):
+            positions[number, : len(pair.shared)] = pair.shared[:, None] - pair.starts
+        return Example(
+            tuple(Crop(pair.scan, voxel(at), self.size) for pair in pairs for at in pair.starts),
+            extras={
+                "voxels": positions,
+                "shared": np.array([len(pair.shared) for pair in pairs], dtype=np.int64),
+            },
+        )
 
     def _draw_pair(
-        self, store: Store, scan: int, random: np.random.Generator
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Starts (2, 3) of the crops, and shared voxels (N, 3) of the scan."""
-        best = None
+        self, store: Store, scan: int, random: np.random.Generator, anchor: Crop | None = None
+    ) -> _Pair:
+        best, shape = None, store[scan].shape
+        first = None if anchor is None else laid_at(anchor, shape, self.size, resized=False)
         for _ in range(_TRIES):
-            center = foreground_voxel(store, scan, random)
-            low, high = start_range(center, store[scan].shape, self.size)
+            center = foreground_voxel(store, scan, random) if anchor is None else anchor.middle
+            low, high = start_range(center, shape, self.size)
             starts = random.integers(low, high, size=(2, 3), endpoint=True)
+            if first is not None:
+                starts[0] = first.start
             found = self._shared_voxels(store, scan, starts, random)
-            if best is None or len(found) > len(best[1]):
-                best = starts, found
+            if best is None or len(found) > len(best.shared):
+                best = _Pair(scan, starts, found)
             if len(found) >= min(self.fewest, self.voxels):
                 break
         assert best is not None
@@ -98,6 +119,15 @@ class OverlappingCrops:
             inside = random.choice(inside, self.voxels, replace=False, shuffle=False)
         voxels: npt.NDArray[np.int64] = first + np.stack(np.unravel_index(inside, extent), axis=1)
         return voxels
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """Starts (2, 3) of two crops of a scan, and shared voxels (N, 3) of the scan."""
+
+    scan: int
+    starts: npt.NDArray[np.int64]
+    shared: npt.NDArray[np.int64]
 
 
 def start_range(

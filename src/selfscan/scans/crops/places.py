@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from selfscan.scans.crops.examples import Crop
 from selfscan.scans.record import Voxel
 from selfscan.scans.store import Store
 
@@ -34,6 +35,19 @@ def moved_inside(start: npt.NDArray[np.int64], shape: Voxel, size: Voxel) -> Vox
     """
     room = np.subtract(shape, size)
     return voxel(np.where(room >= 0, np.clip(start, 0, np.maximum(room, 0)), room // 2))
+
+
+def laid_at(anchor: Crop, shape: Voxel, size: Voxel, *, resized: bool = True) -> Crop:
+    """The crop of a size in the middle of an anchor, moved to lie inside its scan of a shape.
+
+    An anchor that covers more voxels than it has once read has the crop cover as many times more;
+    without `resized` the crop covers as many as it has.
+    """
+    share = np.divide(anchor.covered, anchor.size) if resized else np.ones(3)
+    extent = np.maximum(np.rint(share * size), 1).astype(np.int64)
+    start = anchor.start + (np.array(anchor.covered) - extent) // 2
+    covered = voxel(extent)
+    return Crop(anchor.scan, moved_inside(start, shape, covered), size, extent=covered)
 
 
 def voxel(position: npt.NDArray[np.int64]) -> Voxel:

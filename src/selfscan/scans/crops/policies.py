@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -10,7 +11,13 @@ import numpy.typing as npt
 
 from selfscan.errors import SelfscanError
 from selfscan.scans.crops.examples import Crop, Example
-from selfscan.scans.crops.places import foreground_voxel, moved_inside, require_size, voxel
+from selfscan.scans.crops.places import (
+    foreground_voxel,
+    laid_at,
+    moved_inside,
+    require_size,
+    voxel,
+)
 from selfscan.scans.record import Voxel
 from selfscan.scans.store import Store
 from selfscan.scans.volumes import CHUNK
@@ -36,6 +43,19 @@ class _CropsOfAScan:
 
     def check(self, store: Store) -> None:
         """Any store will do: `prepare` gives each scan a foreground."""
+
+    @property
+    def anchored(self) -> tuple[int, ...]:
+        """All crops."""
+        return tuple(range(self.count))
+
+    def draw_at(
+        self, store: Store, anchors: Sequence[Crop], random: np.random.Generator
+    ) -> Example:
+        """A crop at each anchor, resized as it is; of as many scans as the anchors are of."""
+        return Example(
+            tuple(laid_at(anchor, store[anchor.scan].shape, self.size) for anchor in anchors)
+        )
 
 
 class UniformCrops(_CropsOfAScan):
