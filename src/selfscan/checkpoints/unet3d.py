@@ -45,7 +45,7 @@ def read_unet3d(
         SelfscanError: The file cannot be read, is of another network, or lacks a tensor of the
             encoder or has one of another shape.
     """
-    given = {_our_name(name): weight for name, weight in read_tensors(path).items()}
+    given = {our_name(name): weight for name, weight in read_tensors(path).items()}
     if _STEM not in given:
         raise SelfscanError(
             f"{path}: found no down_tr64.ops.0.conv1.weight among {len(given)} tensors, first "
@@ -72,7 +72,7 @@ def read_unet3d(
     return config, network, load_weights(network, given, part="encoder", keep_heads=True)
 
 
-def _our_name(name: str) -> str:
+def our_name(name: str) -> str:
     """What a published tensor of the U-Net is called here; another name without decorations."""
     name = _DECORATIONS.sub("", name)
     if match := _BLOCK.match(name):
