@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, map_coordinates
 
 from selfscan.transforms.elastic import (
     ElasticParameters,
+    apply_elastic,
     draw_elastic,
     elastic_displacements,
     gaussian_bands,
@@ -66,3 +67,47 @@ def test_draws_stay_in_range_and_are_an_examples_own() -> None:
         KeyedGenerator.for_examples(0, torch.tensor([7])), sigma=(10.0, 13.0), amplitude=512.0
     )
     assert (alone.seeds, alone.sigma) == (drawn.seeds[7:8], drawn.sigma[7:8])
+
+
+def test_an_amplitude_may_be_fixed() -> None:
+    drawn = draw_elastic(random(20), sigma=(8.0, 8.0), amplitude=991.0, least_amplitude=991.0)
+    assert (drawn.sigma == 8).all()
+    assert (drawn.amplitude == 991).all()
+
+
+def in_plane(examples: int = 2) -> ElasticParameters:
+    """As TransVW publishes it."""
+    return draw_elastic(random(examples), sigma=(8.0, 8.0), amplitude=991.0, least_amplitude=991.0)
+
+
+def test_a_volume_is_read_as_scipy_reads_it_at_mirrored_places() -> None:
+    size = (24, 20, 12)
+    volumes, parameters = random().uniform(1, *size), in_plane()
+    moved = apply_elastic(volumes, parameters, axes=(0, 1))
+    noise = 2 * KeyedGenerator(parameters.seeds).uniform(2, *size) - 1
+    indices = np.indices(size).astype(float)
+    for i in range(2):
+        along_x, along_y = (
+            991 * gaussian_filter(field.double().numpy(), 8, mode="constant") for field in noise[i]
+        )
+        places = indices + np.stack([along_x, along_y, np.zeros(size)])
+        # SciPy's "reflect" is the half-sample symmetric mirror image.
+        expected = map_coordinates(volumes[i, 0].double().numpy(), places, order=1, mode="reflect")
+        assert np.abs(moved[i, 0].numpy() - expected).max() < 2e-4
+    assert not torch.equal(moved, volumes)
+
+
+def test_displacements_are_as_large_as_published() -> None:
+    field = elastic_displacements(in_plane(16), (64, 64, 32), axes=(0, 1))
+    assert not field[:, 2].any()
+    moved = field[:, :2]
+    assert moved[..., 24:40, 24:40, 12:20].std().item() == pytest.approx(3.78, abs=0.35)
+    corners = moved[..., [0, -1], :, :][..., [0, -1], :][..., [0, -1]]
+    assert corners.std().item() == pytest.approx(1.48, abs=0.25)
+    assert moved.abs().flatten()[::31].quantile(0.99).item() == pytest.approx(8.66, abs=0.7)
+
+
+def test_what_is_constant_within_slices_stays() -> None:
+    volumes = torch.rand(1, 1, 1, 1, 16).expand(2, 1, 20, 20, 16).contiguous()
+    moved = apply_elastic(volumes, in_plane(), axes=(0, 1))
+    torch.testing.assert_close(moved, volumes, atol=1e-5, rtol=0)

@@ -207,3 +207,11 @@ def test_as_many_windows_as_allowed_are_told_apart() -> None:
     assert torch.equal(painted >= 0, inside(drawn, 0, PUBLISHED))
     x, y, z = drawn.windows.starts[0, -1].tolist()
     assert painted[x, y, z] == KeyedGenerator(drawn.seeds).uniform(31)[0, -1]
+
+
+def test_edges_of_one_or_more_are_voxels() -> None:
+    painted = inpainting_range(PUBLISHED, window=(10, 20))
+    assert (painted.smallest, painted.largest) == ((10, 10, 10), (20, 20, 20))
+    kept = outpainting_range(PUBLISHED, removed=(10, 20))
+    assert (kept.smallest, kept.largest) == ((44, 44, 12), (54, 54, 22))
+    assert outpainting_range(PUBLISHED).largest == (37, 37, 19)
