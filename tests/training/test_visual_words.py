@@ -13,7 +13,9 @@ from labelled_store import write_store
 from word_table import write_words
 
 from selfscan.checkpoints.checkpoint import load
+from selfscan.cli import main
 from selfscan.errors import SelfscanError
+from selfscan.flags import parse
 from selfscan.methods.gvsl import GVSLConfig
 from selfscan.methods.method import MethodConfig, OptimizerConfig
 from selfscan.methods.models_genesis import ModelsGenesisConfig
@@ -205,3 +207,16 @@ def test_scans_that_the_run_may_not_see_are_not_seen(store: Path, words: Path) -
         visual.sides(Store(store).select(ids=["scan-0", "scan-5"]))
     assert visual.weight == 0.01
     assert len(Words.read(words)) == 2
+
+
+def test_flags_of_words(
+    store: Path, words: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [str(store), "run", "--method", "transvw:strong", "--words", str(words)]
+    parsed = parse(
+        pretrain, [*given, "--word_weight", "0.5"], program="selfscan pretrain", description=""
+    )
+    assert (Path(parsed["words"]), parsed["word_weight"]) == (words, 0.5)
+    assert parsed["method"] == TransVWConfig.strong()
+    assert main(["pretrain", str(store), str(tmp_path / "run"), "--method", "transvw"]) == 2
+    assert "discover them by `selfscan discover STORE --out WORDS`" in capsys.readouterr().err
