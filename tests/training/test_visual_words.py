@@ -85,6 +85,7 @@ def test_a_run_logs_both_tasks_and_says_where_its_words_are_from(
     checkpoint = load(finished / "last.safetensors")
     assert checkpoint.words_digest == hashlib.sha256(words.read_bytes()).hexdigest()
     assert checkpoint.method == TRANSVW
+    assert checkpoint.license_note == TRANSVW.license_note
     assert checkpoint.scans == 2
 
 
@@ -135,7 +136,10 @@ def test_other_hosts_take_words(
     names = logged(out)
     assert {"train/words", "validation/word_accuracy", "train/loss"} <= set(names)
     assert all(0 <= value <= 1 for value in names["validation/word_accuracy"])
-    assert any(name.startswith("words.") for name in load(out).weights)
+    made = load(out)
+    assert any(name.startswith("words.") for name in made.weights)
+    assert made.license_note.startswith(method.license_note)
+    assert "Visual words: US patents 11,763,952" in made.license_note
 
 
 def test_words_of_no_weight_are_places_alone(store: Path, words: Path, tmp_path: Path) -> None:

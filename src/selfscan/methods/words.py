@@ -8,10 +8,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from selfscan.methods.method import Outcome
+from selfscan.methods.method import MethodConfig, Outcome
 from selfscan.networks.backbone import Backbone
 from selfscan.networks.word_head import WordHead
 from selfscan.scans.crops.words import NO_WORD
+
+WORDS_NOTE = (
+    "Visual words: US patents 11,763,952, 12,277,687 and 12,469,315 are on learning from them "
+    "(TransVW); ask before commercial use."
+)
 
 
 class WordClassification(nn.Module):
@@ -67,3 +72,9 @@ class WordClassification(nn.Module):
         loss = functional.cross_entropy(logits, targets, ignore_index=NO_WORD, reduction="sum")
         accuracy = ((logits.argmax(dim=1) == targets) & named).sum() / count
         return Outcome({"words": self.weight * loss / count}, {"word_accuracy": accuracy})
+
+
+def license_note(method: MethodConfig, *, has_words: bool) -> str:
+    """What the user must know of a method, and of visual words where they stand beside it."""
+    beside = has_words and not method.needs_words
+    return f"{method.license_note} {WORDS_NOTE}" if beside else method.license_note

@@ -13,7 +13,7 @@ from selfscan.checkpoints.loading import load_weights, weights_of
 from selfscan.errors import SelfscanError
 from selfscan.methods import method_config
 from selfscan.methods.method import Method, MethodConfig
-from selfscan.methods.words import WordClassification
+from selfscan.methods.words import WordClassification, license_note
 from selfscan.networks.backbone import BackboneConfig
 from selfscan.progress import console
 from selfscan.scans.crops import CropPolicy
@@ -184,7 +184,7 @@ def pretrain(
             words_digest=digest,
             scans=len(scans),
             steps=step + (begun.steps if begun is not None else 0),
-            license_note=chosen.license_note,
+            license_note=license_note(chosen, has_words=visual is not None),
         )
 
     task = PretextTask(model, seed=derive_seed(seed, "views"), words=naming)
