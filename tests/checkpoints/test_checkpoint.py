@@ -86,7 +86,13 @@ def test_the_readable_description_is_a_copy_of_the_one_inside(tmp_path: Path) ->
         assert json.loads(file.metadata()["selfscan"]) == beside
     assert beside["backbone"] == {
         "name": "unet3d",
-        "arguments": {"width": 1, "norm": "instance", "gradient_checkpointing": False},
+        "arguments": {
+            "width": 1,
+            "norm": "instance",
+            "skips": True,
+            "enlargement": "transposed",
+            "gradient_checkpointing": False,
+        },
     }
     assert beside["method"]["name"] == "models-genesis"
     path.with_suffix(".json").write_text("{}")
