@@ -175,7 +175,7 @@ def test_the_head_goes_on_where_the_words_are_the_same(
 
 
 def test_a_method_that_needs_words_says_how_to_make_them(store: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"selfscan discover STORE --out WORDS.*--words WORDS"):
+    with pytest.raises(ValueError, match=r"selfscan discover STORE WORDS.*--words WORDS"):
         run(store, tmp_path / "run")
     with pytest.raises(SelfscanError, match="found nothing; expected the words of"):
         run(store, tmp_path / "run", words=tmp_path / "absent")
@@ -223,4 +223,4 @@ def test_flags_of_words(
     assert (Path(parsed["words"]), parsed["word_weight"]) == (words, 0.5)
     assert parsed["method"] == TransVWConfig.strong()
     assert main(["pretrain", str(store), str(tmp_path / "run"), "--method", "transvw"]) == 2
-    assert "discover them by `selfscan discover STORE --out WORDS`" in capsys.readouterr().err
+    assert "discover them by `selfscan discover STORE WORDS`" in capsys.readouterr().err

@@ -96,7 +96,7 @@ def words_for(method: MethodConfig, path: Path | None, weight: float | None) -> 
     if method.needs_words:
         raise ValueError(
             f"{method.name} learns from visual words, got none; discover them by `selfscan "
-            "discover STORE --out WORDS`, and give --words WORDS"
+            "discover STORE WORDS`, and give --words WORDS"
         )
     if weight is not None:
         raise ValueError(f"word_weight must be given with words, or left out, got {weight}")
