@@ -61,7 +61,7 @@ def test_the_published_sizes(skips: bool, parameters: int) -> None:
 
 def test_the_views_are_the_scans_in_the_window() -> None:
     batch = batch_of(3, 4)
-    scan = views_of(build(), batch)["scan"]
+    scan = views_of(build(), batch)["target"]
     expected = ((batch.volumes[:, 0].float() + 1000) / 2000).clamp(0, 1)
     assert torch.equal(scan, expected)
 
@@ -70,10 +70,10 @@ def test_the_loss_is_the_squared_error_of_what_is_restored() -> None:
     method = build(channels=2)
     views = views_of(method, batch_of(0, 1, channels=2))
     outcome = method(views)
-    restored = method.restore(views["scan"])
-    assert restored.shape == views["scan"].shape
+    restored = method.restore(views["target"])
+    assert restored.shape == views["target"].shape
     assert 0 <= restored.min() <= restored.max() <= 1
-    error = (restored - views["scan"]).square().mean()
+    error = (restored - views["target"]).square().mean()
     assert outcome.total.item() == pytest.approx(error.item(), abs=1e-6)
     outcome.total.backward()
     assert all(parameter.grad is not None for parameter in method.parameters())
@@ -81,8 +81,8 @@ def test_the_loss_is_the_squared_error_of_what_is_restored() -> None:
 
 def test_an_embedding_is_the_mean_of_the_bottleneck_and_hears_of_no_other_scan() -> None:
     method = build()
-    scans = views_of(method, batch_of(5, 6, 7))["scan"]
-    method({"scan": scans})  # gives the norms their running statistics
+    scans = views_of(method, batch_of(5, 6, 7))["target"]
+    method({"distorted": scans, "target": scans})  # gives the norms their running statistics
     method.eval()
     with torch.no_grad():
         together, alone = method.embed(scans), method.embed(scans[1:2])
@@ -93,7 +93,7 @@ def test_an_embedding_is_the_mean_of_the_bottleneck_and_hears_of_no_other_scan()
 
 
 def test_without_skips_all_passes_the_bottleneck() -> None:
-    scans = views_of(build(), batch_of(1, 2))["scan"]
+    scans = views_of(build(), batch_of(1, 2))["target"]
     for skips, varies in ((False, False), (True, True)):
         torch.manual_seed(0)
         backbone = replace(SMALL.default_backbone, width=2, skips=skips).build(1)
@@ -109,7 +109,7 @@ def test_what_is_shown() -> None:
     method = build()
     views = views_of(method, batch_of(1))
     shown = method.illustrate(views)
-    assert set(shown) == {"input", "output"}
+    assert set(shown) == {"input", "output", "target"}
     assert shown["output"].shape == shown["input"].shape == (1, 1, *SIZE)
 
 

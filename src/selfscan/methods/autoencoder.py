@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
-from torch.nn import functional
 
-from selfscan.methods.method import Alarm, Method, MethodConfig, OptimizerConfig, Outcome, Views
+from selfscan.methods.method import MethodConfig, OptimizerConfig, Views
+from selfscan.methods.restoration import Restoration
 from selfscan.networks.backbone import Backbone
-from selfscan.networks.heads import RestorationHead
 from selfscan.networks.unet3d import UNet3DConfig
 from selfscan.scans.crops import Batch, WholeScans
 from selfscan.scans.crops.across import Within
@@ -21,7 +19,7 @@ from selfscan.transforms.random import KeyedGenerator
 _RELEASED_OPTIMIZER = OptimizerConfig(algorithm="adam", learning_rate=1e-3)
 
 
-class Autoencoder(Method):
+class Autoencoder(Restoration):
     """Restore a whole scan, resized to a fixed size, from what passes the bottleneck.
 
     One example is one scan, without augmentation; the loss is the squared error, averaged over all
@@ -48,32 +46,14 @@ class Autoencoder(Method):
         ValueError: The backbone is not such a one, or cannot take scans of this size.
     """
 
-    alarms = (
-        Alarm(
-            monitor="contrast",
-            minimum=0.2,
-            advice="the restored scans are nearly uniform, so the network has collapsed to one "
-            "gray value; start again with method.optimizer.learning_rate 0.0001",
-        ),
-    )
-
     def __init__(self, backbone: Backbone, config: AutoencoderConfig) -> None:
-        super().__init__()
-        decoder = backbone.decoder_pyramid
-        if not len(decoder) or decoder.strides[0] != (1, 1, 1):
-            raise ValueError(
-                "autoencoder restores every voxel: it needs a backbone whose decoder starts at "
-                f"stride (1, 1, 1), got {decoder.strides[:1] or 'no decoder'}"
-            )
+        super().__init__(backbone, crop_size=config.crop_size, name=config.name, lower_rate=1e-4)
         if backbone.mixes_batch:
             raise ValueError(
                 "autoencoder describes each scan by itself: it needs a backbone whose features do "
                 "not depend on the batch, got one with batch statistics; choose "
                 "backbone.norm batch or instance"
             )
-        backbone.check_size(config.crop_size)
-        self.backbone = backbone
-        self.head = RestorationHead(decoder.channels[0], channels=backbone.in_channels)
         self.config = config
         self.crops = WholeScans(config.crop_size, config.within)
 
@@ -81,24 +61,10 @@ class Autoencoder(Method):
         """Nothing: a scan is shown as it is."""
 
     def transform(self, batch: Batch, parameters: Any) -> Views:
-        """The scan in [0, 1]."""
+        """The scan in [0, 1], to be restored from itself."""
         volumes, hounsfield = batch.volumes[:, 0], batch.hounsfield[:, 0]
-        return {"scan": to_unit(volumes, hounsfield, window_hu=self.config.window_hu)}
-
-    def forward(self, views: Views) -> Outcome:
-        """Restore and compare; `contrast` is how much the restored voxels vary, to the scan's."""
-        scan = views["scan"]
-        restored = self.restore(scan)
-        contrast = restored.detach().std() / scan.std().clamp_min(1e-6)
-        return Outcome(
-            losses={"restoration": functional.mse_loss(restored, scan)},
-            monitors={"contrast": contrast},
-        )
-
-    def restore(self, scans: Tensor) -> Tensor:
-        """What is left of scans (B, C, X, Y, Z) behind the bottleneck, in [0, 1], float32."""
-        restored: Tensor = self.head(self.backbone(scans).decoder[0])
-        return restored
+        scan = to_unit(volumes, hounsfield, window_hu=self.config.window_hu)
+        return {"distorted": scan, "target": scan}
 
     def embed(self, scans: Tensor) -> Tensor:
         """The mean of the coarsest map of scans (B, C, X, Y, Z), (B, F), float32, not normalized.
@@ -107,11 +73,6 @@ class Autoencoder(Method):
         """
         bottleneck = self.backbone.encode(scans)[-1]
         return bottleneck.float().mean(dim=(2, 3, 4))
-
-    @torch.no_grad()
-    def illustrate(self, views: Views) -> dict[str, Tensor]:
-        """The scans, and what is restored of them."""
-        return {"input": views["scan"], "output": self.restore(views["scan"])}
 
 
 @dataclass(frozen=True)
