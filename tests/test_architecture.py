@@ -33,6 +33,7 @@ def test_an_import_against_the_flow_is_caught(tmp_path: Path) -> None:
         "flags",
         "demo",
         "errors",
+        "extras",
         "files",
         "configuration",
         "progress",

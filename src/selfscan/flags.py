@@ -14,7 +14,7 @@ from jsonargparse import ArgumentParser, set_parsing_settings
 from selfscan.configuration import as_plain
 from selfscan.methods import METHODS, method_config
 from selfscan.methods.method import MethodConfig
-from selfscan.networks import BACKBONES
+from selfscan.networks import BACKBONES, SIZES, backbone_config
 from selfscan.networks.backbone import BackboneConfig
 
 _CHOICES: dict[str, dict[str, type[Any]]] = {"method": {**METHODS}, "backbone": {**BACKBONES}}
@@ -78,15 +78,14 @@ def _values(options: list[str], *, many: bool) -> list[str]:
 
 
 def _choice(name: str, value: str) -> str:
-    """A registered name, with or without a preset, as JSON; anything else as it is."""
-    registered, _, preset = value.partition(":")
+    """A registered name with or without a preset, or plans, as JSON; anything else as it is."""
+    registered = value.partition(":")[0]
+    if name == "backbone" and (registered in SIZES or registered.endswith(".json")):
+        return json.dumps(as_plain(backbone_config(value)))
     if registered not in _CHOICES[name]:
         return value
-    if name == "method":
-        return json.dumps(as_plain(method_config(value)))
-    if preset:
-        raise ValueError(f"{name} has no presets, got {value!r}")
-    return json.dumps(as_plain(_CHOICES[name][registered]()))
+    named = method_config if name == "method" else backbone_config
+    return json.dumps(as_plain(named(value)))
 
 
 def _kinds_of_fields(kinds: dict[str, Any]) -> dict[str, Any]:
