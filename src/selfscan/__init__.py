@@ -15,6 +15,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from selfscan.checkpoints.import_weights import import_weights as import_weights
     from selfscan.demo import demo as demo
     from selfscan.discovery.discover import discover as discover
     from selfscan.evaluation.align import align as align
@@ -44,6 +45,7 @@ _HOMES = {
     "predict": "selfscan.training.predict",
     "evaluate": "selfscan.evaluation.evaluate",
     "compare": "selfscan.evaluation.compare",
+    "import_weights": "selfscan.checkpoints.import_weights",
     "demo": "selfscan.demo",
 }
 __all__ = ["__version__", *_HOMES]

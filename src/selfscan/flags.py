@@ -54,7 +54,7 @@ def _spelled_out(options: list[str], kinds: dict[str, Any]) -> list[str]:
         values = [value] if has_value else _values(options, many=_is_list(kind))
         if kind is bool and values[:1] not in (["true"], ["false"]):
             rest += [f"--{name}", "true", *values]
-        elif name in _CHOICES and values:
+        elif name in _CHOICES and values and _is_choice(kind):
             first += [f"--{name}", _choice(name, values[0])]
         elif name == "config":
             first[:0] = ["--config", *values]
@@ -86,6 +86,12 @@ def _choice(name: str, value: str) -> str:
         return value
     named = method_config if name == "method" else backbone_config
     return json.dumps(as_plain(named(value)))
+
+
+def _is_choice(kind: Any) -> bool:
+    """Whether the type is a configuration of a method or backbone, and not a mere name."""
+    bases = (MethodConfig, BackboneConfig)
+    return any(isinstance(part, type) and issubclass(part, bases) for part in _types(kind))
 
 
 def _kinds_of_fields(kinds: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import torch
 from labelled_store import write_store
 
 from selfscan.checkpoints.checkpoint import Checkpoint, save
+from selfscan.checkpoints.loading import tell_load_report
 from selfscan.errors import ContractError, SelfscanError
 from selfscan.networks.unet3d import UNet3DConfig
 from selfscan.scans.contract import PreprocessingContract
@@ -18,7 +19,6 @@ from selfscan.training.start import (
     labelled_cases,
     labelled_split,
     starting_point,
-    tell_load_report,
 )
 
 NETWORK = UNet3DConfig(width=2, norm="instance")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -12,7 +14,9 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from selfscan.errors import SelfscanError
+from selfscan.files import written_atomically
 from selfscan.networks.backbone import Backbone, Part
+from selfscan.progress import console
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,7 @@ class LoadReport:
         missing: Names of the part's weights that keep their initial values.
         filled: Parameters of the part, counted in numbers, that came from the checkpoint.
         parameters: Parameters of the part, counted in numbers.
+        notes: What was done to all of them, and what else to know of them.
     """
 
     part: Literal["all"] | Part
@@ -36,6 +41,7 @@ class LoadReport:
     missing: tuple[str, ...]
     filled: int
     parameters: int
+    notes: tuple[str, ...] = ()
 
     @property
     def share(self) -> float:
@@ -58,6 +64,8 @@ class LoadReport:
         if self.missing:
             kept = escape(f"{_short(self.missing)}: keeps its initial values")
             table.add_row("missing", str(len(self.missing)), kept)
+        for note in self.notes:
+            table.add_row("note", "", escape(note))
         return table
 
 
@@ -131,6 +139,16 @@ def load_weights(
         )
     module.load_state_dict({**targets, **values})
     return report
+
+
+def tell_load_report(report: LoadReport | None, folder: Path) -> None:
+    """Print what was loaded, and keep it as `load_report.json`."""
+    if report is None:
+        console.print("from scratch: every weight is random")
+    else:
+        console.print(report)
+    with written_atomically(folder / "load_report.json") as temporary:
+        temporary.write_text(json.dumps(report and report.to_json(), indent=2) + "\n")
 
 
 def weights_of(module: nn.Module, part: Part) -> dict[str, Tensor]:
