@@ -45,6 +45,7 @@ def test_an_import_against_the_flow_is_caught(tmp_path: Path) -> None:
     for room in (
         "discovery",
         "evaluation",
+        "exits",
         "training",
         "checkpoints",
         "methods",

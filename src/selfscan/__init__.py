@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from selfscan.evaluation.compare import compare as compare
     from selfscan.evaluation.evaluate import evaluate as evaluate
     from selfscan.evaluation.retrieve import retrieve as retrieve
+    from selfscan.exits.export import export as export
     from selfscan.scans.prepare import prepare as prepare
     from selfscan.scans.store import Store as Store
     from selfscan.training.finetune import finetune as finetune
@@ -46,6 +47,7 @@ _HOMES = {
     "evaluate": "selfscan.evaluation.evaluate",
     "compare": "selfscan.evaluation.compare",
     "import_weights": "selfscan.checkpoints.import_weights",
+    "export": "selfscan.exits.export",
     "demo": "selfscan.demo",
 }
 __all__ = ["__version__", *_HOMES]

@@ -30,6 +30,7 @@ VERBS = {
         "selfscan.checkpoints.import_weights",
         "Take in what others published.",
     ),
+    "export": ("selfscan.exits.export", "Write for safetensors, ONNX, MONAI or nnU-Net."),
     "demo": ("selfscan.demo", "The whole way on generated torsos; no data needed."),
     "list": ("selfscan.cli", "Methods and backbones to choose from."),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from abc import abstractmethod
 from dataclasses import dataclass
 from itertools import accumulate
@@ -196,6 +197,16 @@ class NNUNetConfig(BackboneConfig):
             features=self.features,
             strides=self.strides,
         )
+
+
+def name_here(name: str) -> str:
+    """The one name that a tensor has in `NNUNet`, by any of its names in nnU-Net's dictionaries."""
+    name = name.removeprefix("decoder.") if name.startswith("decoder.encoder.") else name
+    return re.sub(
+        r"\.(conv|norm)\.(weight|bias)$",
+        lambda found: f".all_modules.{int(found[1] == 'norm')}.{found[2]}",
+        name,
+    )
 
 
 def _product(one: Stride, other: Stride) -> Stride:

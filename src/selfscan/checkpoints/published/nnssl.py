@@ -18,7 +18,7 @@ from selfscan.checkpoints.published.layout import (
     without_prefix,
 )
 from selfscan.errors import SelfscanError
-from selfscan.networks.nnunet import NNUNetConfig
+from selfscan.networks.nnunet import NNUNetConfig, name_here
 from selfscan.networks.plans import config_of
 from selfscan.networks.resenc_unet import ResEncUNetConfig
 from selfscan.scans.contract import PreprocessingContract
@@ -30,7 +30,6 @@ LICENSE = (
 )
 _WINDOW_HU = (-1000.0, 1000.0)
 _WITHOUT_SKIPS = "NoSkipResEncL"
-_TWICE = re.compile(r"\.(conv|norm)\.(weight|bias)$")
 
 
 def read_nnssl(content: Mapping[str, Any], path: Path) -> Published:
@@ -138,11 +137,6 @@ def _config_of(plan: _Plan, path: Path) -> NNUNetConfig:
 def _our_name(name: str, plan: _Plan) -> str | None:
     for place, ours in ((plan.encoder, "encoder.stages"), (plan.stem, "encoder.stem")):
         if name.startswith(f"{place}."):
-            return _once(ours + name[len(place) :])
+            return name_here(ours + name[len(place) :])
     inner = name.removeprefix(plan.encoder.removesuffix("encoder.stages"))
-    return _once(inner) if re.match(r"decoder\.(stages|transpconvs)\.", inner) else None
-
-
-def _once(name: str) -> str:
-    """The one of a layer's two names that stands here."""
-    return _TWICE.sub(lambda found: f".all_modules.{int(found[1] == 'norm')}.{found[2]}", name)
+    return name_here(inner) if re.match(r"decoder\.(stages|transpconvs)\.", inner) else None
