@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from rich.markup import escape
 from rich.table import Table
 from torch import Tensor, nn
 
+from selfscan.checkpoints.adapting import adapted
 from selfscan.errors import SelfscanError
 from selfscan.files import written_atomically
 from selfscan.networks.backbone import Backbone, Part
@@ -78,11 +78,7 @@ def load_weights(
     rename: Mapping[str, str] | None = None,
     minimum_share: float = 0.9,
 ) -> LoadReport:
-    """Copy weights into a module by name, where shapes agree or a stem can be adapted.
-
-    The first convolution of a backbone with another number of channels is adapted: its kernels are
-    summed over the channels of the checkpoint and shared out evenly among those of the module, so
-    that an image repeated in every channel gives what it gave before.
+    """Copy weights into a module by name, where shapes agree or can be made to: see `adapted`.
 
     Args:
         module: A method or a segmenter (its network is `module.backbone`), or a backbone.
@@ -103,7 +99,7 @@ def load_weights(
     asked = _names_of(module, part)
     stems = _stem_names(module)
     values: dict[str, Tensor] = {}
-    adapted: dict[str, str] = {}
+    changed: dict[str, str] = {}
     skipped: dict[str, str] = {}
     for name, weight in given.items():
         if name not in targets:
@@ -112,10 +108,8 @@ def load_weights(
             skipped[name] = f"not part of the {part}"
         elif weight.shape == targets[name].shape:
             values[name] = weight
-        elif name in stems and _differs_in_channels_only(weight, targets[name]):
-            channels = targets[name].shape[1]
-            values[name] = _with_channels(weight, channels)
-            adapted[name] = f"{weight.shape[1]} to {channels} input channels"
+        elif fit := adapted(name, weight, targets[name], stems=stems):
+            values[name], changed[name] = fit.value, fit.how
         else:
             skipped[name] = (
                 f"found shape {tuple(weight.shape)}, expected {tuple(targets[name].shape)}"
@@ -123,8 +117,8 @@ def load_weights(
     sizes = {name: weight.numel() for name, weight in module.named_parameters() if name in asked}
     report = LoadReport(
         part=part,
-        loaded=tuple(name for name in values if name not in adapted),
-        adapted=adapted,
+        loaded=tuple(name for name in values if name not in changed),
+        adapted=changed,
         skipped=skipped,
         missing=tuple(name for name in targets if name in asked and name not in values),
         filled=sum(size for name, size in sizes.items() if name in values),
@@ -191,18 +185,6 @@ def _stem_names(module: nn.Module) -> set[str]:
         for name, weight in backbone.named_parameters()
         if weight.ndim == 5 and weight.shape[1] == backbone.in_channels
     }
-
-
-def _differs_in_channels_only(weight: Tensor, target: Tensor) -> bool:
-    return (
-        weight.ndim == target.ndim
-        and weight.shape[0] == target.shape[0]
-        and weight.shape[2:] == target.shape[2:]
-    )
-
-
-def _with_channels(weight: Tensor, channels: int) -> Tensor:
-    return torch.sum(weight, dim=1, keepdim=True).expand(-1, channels, -1, -1, -1) / channels
 
 
 def _renamed(name: str, rename: Mapping[str, str]) -> str:

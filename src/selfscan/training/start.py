@@ -29,7 +29,7 @@ class Start:
     Attributes:
         checkpoint: Whose weights are loaded; None from scratch.
         backbone: The network's arguments.
-        in_channels: Channels of the volumes.
+        in_channels: Channels of the volumes; those of a checkpoint are adapted where they differ.
         window_hu: The window of CT channels.
         crop_size: What the network sees, in voxels.
         part: What of the network is looked at or loaded: all, or the encoder, as a checkpoint may
@@ -87,7 +87,7 @@ def starting_point(
             None, backbone, store.channels, window_hu or WINDOW_HU, crop_size, part or "backbone"
         )
     found = load(resolve(checkpoint))
-    require_fit(found, store, path=checkpoint)
+    found.contract.require(store.contract)
     if backbone is not None and backbone != found.backbone:
         raise ValueError(
             f"backbone must be the checkpoint's, {found.backbone}, or left out, got {backbone}"
@@ -104,7 +104,7 @@ def starting_point(
     return Start(
         checkpoint=found,
         backbone=found.backbone,
-        in_channels=found.in_channels,
+        in_channels=store.channels,
         window_hu=found.window_hu,
         crop_size=crop_size or found.crop_size,
         part=part or found.part,
