@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from selfscan.errors import SelfscanError
+from selfscan.methods import METHODS
 from selfscan.networks import BACKBONES, backbone_config
 from selfscan.networks.nnunet import NNUNetConfig
 from selfscan.networks.plain_unet import PlainUNetConfig
@@ -125,3 +126,9 @@ def test_without_the_library_it_says_how_to_install_it(monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "dynamic_network_architectures.architectures.unet", None)
     with pytest.raises(SelfscanError, match=r"to build plain-unet.*--no-deps"):
         PLAIN.build(1)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_trains_on_it(name: str) -> None:
+    method = METHODS[name]().build(RESENC.build(1))
+    assert method.backbone.encoder_pyramid.channels == (4, 6, 8)

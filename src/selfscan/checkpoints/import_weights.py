@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -13,10 +14,12 @@ from selfscan.checkpoints.foreign import read_content
 from selfscan.checkpoints.loading import LoadReport, load_weights, tell_load_report, weights_of
 from selfscan.checkpoints.published import READERS
 from selfscan.checkpoints.published.layout import Published
+from selfscan.checkpoints.published.swin_unetr import read_swin_unetr
 from selfscan.configuration import save_config
 from selfscan.errors import SelfscanError
 from selfscan.files import claim_folder
 from selfscan.networks.backbone import Backbone
+from selfscan.networks.swin_unetr import PatchMerging
 from selfscan.progress import console
 
 MINIMUM_SHARE = 0.9
@@ -30,6 +33,7 @@ def import_weights(
     in_channels: int = 1,
     spacing: tuple[float, float, float] | None = None,
     crop_size: tuple[int, int, int] | None = None,
+    patch_merging: PatchMerging | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Turn a published checkpoint into one that every verb here takes.
@@ -46,6 +50,8 @@ def import_weights(
         in_channels: Channels of the volumes to come; the first layer is adapted to them.
         spacing: Millimeters along (X, Y, Z) to prepare scans with in place of the original's.
         crop_size: Voxels along (X, Y, Z) to go on with in place of the original's.
+        patch_merging: For `swin-unetr`, where the names of tensors do not tell: `legacy` if trained
+            with MONAI before 1.5, `fixed` since.
         overwrite: Delete what `out` holds.
 
     Returns:
@@ -60,7 +66,12 @@ def import_weights(
     file, out = Path(file), Path(out)
     if method not in READERS:
         raise ValueError(f"method must be one of {', '.join(READERS)}, got {method!r}")
-    published = changed(READERS[method](read_content(file), file), spacing, crop_size)
+    reader = READERS[method]
+    if patch_merging is not None:
+        if reader is not read_swin_unetr:
+            raise ValueError(f"patch_merging is for swin-unetr only, got it for {method}")
+        reader = partial(read_swin_unetr, patch_merging=patch_merging)
+    published = changed(reader(read_content(file), file), spacing, crop_size)
     checkpoint, report = filled_checkpoint(published, file, in_channels=in_channels)
     claim_folder(out, overwrite=overwrite)
     save_config(out, arguments)

@@ -48,6 +48,17 @@ def test_the_encoder_comes_in_alone(tmp_path: Path) -> None:
     assert "crops of (96, 96, 96) voxels replaced by (64, 32, 32)" in report["notes"]
     assert sum("bias_table" in name for name in report["loaded"]) == 8
 
+    today = {f"swinViT.{name}": weight for name, weight in network.swinViT.state_dict().items()}
+    torch.save({"state_dict": today}, tmp_path / "a.pt")
+    with pytest.raises(SelfscanError, match="give patch_merging='fixed' if"):
+        import_weights(tmp_path / "a.pt", tmp_path / "other", method="swin-unetr")
+    run = import_weights(
+        tmp_path / "a.pt", tmp_path / "fixed", method="swin-unetr", patch_merging="fixed"
+    )
+    assert load(run).backbone == SwinUNETRConfig(feature_size=12)
+    with pytest.raises(ValueError, match="patch_merging is for swin-unetr only, got it for gvsl"):
+        import_weights(tmp_path / "a.pt", tmp_path / "other", method="gvsl", patch_merging="fixed")
+
     del state["module.layers2.0.blocks.0.attn.qkv.bias"]
     torch.save({"state_dict": state}, tmp_path / "a.pt")
     with pytest.raises(SelfscanError, match=r"swinViT\.layers2.*qkv\.bias: not in the file"):

@@ -10,19 +10,27 @@ from selfscan.checkpoints.foreign import tensors_in
 from selfscan.checkpoints.published.layout import Published
 from selfscan.checkpoints.swin_unetr import ENCODER, swin_encoder_in
 from selfscan.methods.swin_unetr import SwinUNETRPretrainingConfig
+from selfscan.networks.swin_unetr import PatchMerging
 from selfscan.scans.contract import PreprocessingContract
 
 LICENSE = "The authors' code is licensed under Apache-2.0; no patent is known to us."
 
 
-def read_swin_unetr(content: Mapping[str, Any], path: Path) -> Published:
+def read_swin_unetr(
+    content: Mapping[str, Any], path: Path, *, patch_merging: PatchMerging | None = None
+) -> Published:
     """The encoder, 126 tensors by default depths; decoder and heads are dropped.
+
+    Args:
+        content: What the file holds.
+        path: For errors.
+        patch_merging: That of the network that was trained; None is enough where names tell it.
 
     Raises:
         SelfscanError: The file is of another network, or does not tell how it merges patches.
     """
     given = tensors_in(content)
-    config, named = swin_encoder_in(given, path, patch_merging=None)
+    config, named = swin_encoder_in(given, path, patch_merging=patch_merging)
     method = SwinUNETRPretrainingConfig.released()
     prefixed = sum(name.startswith("module.") for name in given)
     renamed = sum(name != old for old, name in zip(given, named, strict=True))
@@ -43,7 +51,8 @@ def read_swin_unetr(content: Mapping[str, Any], path: Path) -> Published:
         notes=(
             f"prefix module. stripped from {prefixed} names",
             f"{renamed} names brought to those of today's MONAI",
-            f"patches merged the {config.patch_merging} way, as when the names were such",
+            f"patches merged the {config.patch_merging} way, as "
+            + ("given" if patch_merging else "when the names were such"),
             "trained on scans at their own spacing",
         ),
     )
