@@ -45,8 +45,9 @@ def import_weights(
         file: As it was published; no code in it can run.
         out: The run folder to write: `best.safetensors`, its description, and the report.
         method: What trained it: `models-genesis` (Genesis_Chest_CT.pt), `models-genesis-nnunet`
-            (genesis_nnunet_luna16_006.model), `vox2vec`, `gvsl`, `swin-unetr`
-            (model_swinvit.pt), or `nnssl` for any checkpoint of that program.
+            (genesis_nnunet_luna16_006.model), `transvw` (TransVW_chest_ct.pt,
+            semantic_genesis_chest_ct.pt), `vox2vec`, `gvsl`, `swin-unetr` (model_swinvit.pt), or
+            `nnssl` for any checkpoint of that program.
         in_channels: Channels of the volumes to come; the first layer is adapted to them.
         spacing: Millimeters along (X, Y, Z) to prepare scans with in place of the original's.
         crop_size: Voxels along (X, Y, Z) to go on with in place of the original's.

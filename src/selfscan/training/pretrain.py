@@ -168,7 +168,9 @@ def pretrain(
         fabric=fabric,
     )
 
-    notes = (chosen.license_note, *([] if begun is None else [begun.license_note]))
+    notes = [license_note(chosen, has_words=visual is not None)]
+    if begun is not None and begun.license_note:
+        notes.append(begun.license_note)
 
     def export(step: int) -> Checkpoint:
         return Checkpoint(
@@ -185,12 +187,8 @@ def pretrain(
             words_digest=digest,
             scans=len(scans),
             steps=step + (begun.steps if begun is not None else 0),
-<<<<<<< HEAD
-            license_note=license_note(chosen, has_words=visual is not None),
-=======
             license_note=" ".join(dict.fromkeys(notes)),
             origin="" if begun is None else begun.origin,
->>>>>>> 2326e65 (Import checkpoints that others published)
         )
 
     task = PretextTask(model, seed=derive_seed(seed, "views"), words=naming)
