@@ -29,6 +29,9 @@ format: $(READY)  ## Rewrite the code in the project's style.
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	@# Its own requirements bring torchvision, which nothing here needs.
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps \
+		dynamic-network-architectures
 	touch $(READY)
 
 clean:

@@ -33,6 +33,7 @@ def test_an_import_against_the_flow_is_caught(tmp_path: Path) -> None:
         "flags",
         "demo",
         "errors",
+        "extras",
         "files",
         "configuration",
         "progress",
@@ -44,6 +45,7 @@ def test_an_import_against_the_flow_is_caught(tmp_path: Path) -> None:
     for room in (
         "discovery",
         "evaluation",
+        "exits",
         "training",
         "checkpoints",
         "methods",

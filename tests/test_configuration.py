@@ -10,6 +10,7 @@ import yaml
 
 from selfscan.configuration import as_plain, from_plain, save_config
 from selfscan.errors import SelfscanError
+from selfscan.networks.plain_unet import PlainUNetConfig
 
 
 @dataclass(frozen=True)
@@ -54,3 +55,9 @@ def test_a_dataclass_comes_back_from_plain_values() -> None:
 def test_names_that_are_no_fields_are_refused() -> None:
     with pytest.raises(SelfscanError, match="found arguments colour; expected some of size, word"):
         from_plain(Nested, {"inner": {"colour": "red"}})
+
+
+def test_lists_within_lists_come_back_as_tuples() -> None:
+    config = PlainUNetConfig(bias=False)
+    plain = json.loads(json.dumps(as_plain(config)["init_args"]))
+    assert from_plain(PlainUNetConfig, plain) == config

@@ -15,12 +15,14 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from selfscan.checkpoints.import_weights import import_weights as import_weights
     from selfscan.demo import demo as demo
     from selfscan.discovery.discover import discover as discover
     from selfscan.evaluation.align import align as align
     from selfscan.evaluation.compare import compare as compare
     from selfscan.evaluation.evaluate import evaluate as evaluate
     from selfscan.evaluation.retrieve import retrieve as retrieve
+    from selfscan.exits.export import export as export
     from selfscan.scans.prepare import prepare as prepare
     from selfscan.scans.store import Store as Store
     from selfscan.training.finetune import finetune as finetune
@@ -44,6 +46,8 @@ _HOMES = {
     "predict": "selfscan.training.predict",
     "evaluate": "selfscan.evaluation.evaluate",
     "compare": "selfscan.evaluation.compare",
+    "import_weights": "selfscan.checkpoints.import_weights",
+    "export": "selfscan.exits.export",
     "demo": "selfscan.demo",
 }
 __all__ = ["__version__", *_HOMES]

@@ -26,9 +26,16 @@ VERBS = {
     "predict": ("selfscan.training.predict", "Segment scans, each in its own geometry."),
     "evaluate": ("selfscan.evaluation.evaluate", "Score predictions: Dice, NSD, HD95."),
     "compare": ("selfscan.evaluation.compare", "Pre-trained against from scratch: a report."),
+    "import": (
+        "selfscan.checkpoints.import_weights",
+        "Take in what others published.",
+    ),
+    "export": ("selfscan.exits.export", "Write for safetensors, ONNX, MONAI or nnU-Net."),
     "demo": ("selfscan.demo", "The whole way on generated torsos; no data needed."),
     "list": ("selfscan.cli", "Methods and backbones to choose from."),
 }
+# `import` is a word of Python's own.
+FUNCTIONS = {"import": "import_weights"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from selfscan.flags import parse
 
         module, line = VERBS[verb]
-        function = getattr(import_module(module), verb)
+        function = getattr(import_module(module), FUNCTIONS.get(verb, verb))
         function(**parse(function, options, program=f"selfscan {verb}", description=line))
     except SelfscanError as error:
         return _fail(str(error), code=error.exit_code)

@@ -76,5 +76,5 @@ def _of_type(hint: Any, value: Any) -> Any:
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return from_plain(hint, value)
     if isinstance(value, list):
-        return tuple(value)
+        return tuple(_of_type(None, item) for item in value)
     return value

@@ -14,7 +14,7 @@ from jsonargparse import ArgumentParser, set_parsing_settings
 from selfscan.configuration import as_plain
 from selfscan.methods import METHODS, method_config
 from selfscan.methods.method import MethodConfig
-from selfscan.networks import BACKBONES
+from selfscan.networks import BACKBONES, SIZES, backbone_config
 from selfscan.networks.backbone import BackboneConfig
 
 _CHOICES: dict[str, dict[str, type[Any]]] = {"method": {**METHODS}, "backbone": {**BACKBONES}}
@@ -54,7 +54,7 @@ def _spelled_out(options: list[str], kinds: dict[str, Any]) -> list[str]:
         values = [value] if has_value else _values(options, many=_is_list(kind))
         if kind is bool and values[:1] not in (["true"], ["false"]):
             rest += [f"--{name}", "true", *values]
-        elif name in _CHOICES and values:
+        elif name in _CHOICES and values and _is_choice(kind):
             first += [f"--{name}", _choice(name, values[0])]
         elif name == "config":
             first[:0] = ["--config", *values]
@@ -78,15 +78,20 @@ def _values(options: list[str], *, many: bool) -> list[str]:
 
 
 def _choice(name: str, value: str) -> str:
-    """A registered name, with or without a preset, as JSON; anything else as it is."""
-    registered, _, preset = value.partition(":")
+    """A registered name with or without a preset, or plans, as JSON; anything else as it is."""
+    registered = value.partition(":")[0]
+    if name == "backbone" and (registered in SIZES or registered.endswith(".json")):
+        return json.dumps(as_plain(backbone_config(value)))
     if registered not in _CHOICES[name]:
         return value
-    if name == "method":
-        return json.dumps(as_plain(method_config(value)))
-    if preset:
-        raise ValueError(f"{name} has no presets, got {value!r}")
-    return json.dumps(as_plain(_CHOICES[name][registered]()))
+    named = method_config if name == "method" else backbone_config
+    return json.dumps(as_plain(named(value)))
+
+
+def _is_choice(kind: Any) -> bool:
+    """Whether the type is a configuration of a method or backbone, and not a mere name."""
+    bases = (MethodConfig, BackboneConfig)
+    return any(isinstance(part, type) and issubclass(part, bases) for part in _types(kind))
 
 
 def _kinds_of_fields(kinds: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,8 @@ import pytest
 import torch
 from labelled_store import write_store
 
-from selfscan.checkpoints.checkpoint import Checkpoint, save
+from selfscan.checkpoints.checkpoint import Checkpoint, load, save
+from selfscan.checkpoints.loading import tell_load_report
 from selfscan.errors import ContractError, SelfscanError
 from selfscan.networks.unet3d import UNet3DConfig
 from selfscan.scans.contract import PreprocessingContract
@@ -17,8 +18,8 @@ from selfscan.scans.store import Store
 from selfscan.training.start import (
     labelled_cases,
     labelled_split,
+    require_fit,
     starting_point,
-    tell_load_report,
 )
 
 NETWORK = UNet3DConfig(width=2, norm="instance")
@@ -97,9 +98,14 @@ def test_other_preprocessing_is_refused(store: Store, tmp_path: Path) -> None:
     run = write_checkpoint(tmp_path / "a", contract=PreprocessingContract(spacing=(1.0, 1.0, 2.0)))
     with pytest.raises(ContractError, match="spacing None where"):
         starting_point(store, checkpoint=run, backbone=None, crop_size=None, window_hu=None)
-    run = write_checkpoint(tmp_path / "b", in_channels=2)
+
+
+def test_other_channels_are_those_of_the_store(store: Store, tmp_path: Path) -> None:
+    run = write_checkpoint(tmp_path / "a", in_channels=2)
+    start = starting_point(store, checkpoint=run, backbone=None, crop_size=None, window_hu=None)
+    assert start.in_channels == store.channels == 1
     with pytest.raises(ContractError, match="network for 2 channels; expected 1"):
-        starting_point(store, checkpoint=run, backbone=None, crop_size=None, window_hu=None)
+        require_fit(load(run), store, path=run)
 
 
 def test_building_depends_on_the_seed_alone(store: Store) -> None:

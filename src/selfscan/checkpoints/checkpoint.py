@@ -41,13 +41,15 @@ class Checkpoint:
         window_hu: CT was clipped to this range of Hounsfield units and scaled to [0, 1].
         crop_size: The size of what it was trained on, in voxels.
         part: What of the backbone was trained; the weights hold no more of it.
-        method: The method of pre-training with its hyper-parameters; None if from scratch.
+        method: The method of pre-training with its hyper-parameters; None if from scratch, or if
+            another program's.
         label_names: Names of the label values; empty unless the task is segmentation.
         store_digest: Digest of the store it was trained on last.
         words_digest: SHA-256 of the file of visual words it was trained on last, if on any.
         scans: Number of scans it was trained on.
         steps: Optimizer steps behind these weights.
         license_note: What the user must know of patents and licenses.
+        origin: The file of others that the weights began as, and its digest; empty for our own.
         version: The version of selfscan that wrote it.
     """
 
@@ -66,6 +68,7 @@ class Checkpoint:
     scans: int = 0
     steps: int = 0
     license_note: str = ""
+    origin: str = ""
     version: str = version_of("selfscan")
 
     def to_json(self) -> dict[str, Any]:

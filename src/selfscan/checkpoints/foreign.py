@@ -25,7 +25,24 @@ _NUMBERS: list[Any] = [
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a `.pt` or `.pth` file by name.
 
-    They are those of its `state_dict` or `model`, where it has one.
+    They are those of its `state_dict`, `model` or `network_weights`, where it has one.
+
+    Raises:
+        SelfscanError: There is none, it is damaged, or it holds objects that need code to read.
+    """
+    return tensors_in(read_content(path))
+
+
+def tensors_in(content: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The tensors by name of what a file holds."""
+    for root in ("state_dict", "model", "network_weights"):
+        if isinstance(content.get(root), Mapping):
+            content = content[root]
+    return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+
+
+def read_content(path: Path) -> Mapping[str, Any]:
+    """All that a `.pt` or `.pth` file holds by name, tensors and what lies beside them.
 
     Raises:
         SelfscanError: There is none, it is damaged, or it holds objects that need code to read.
@@ -44,12 +61,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             f"{path}: found {found}; expected tensors by name, as torch.save writes them; copy it "
             "again, or save the network's state dictionary where you trust the file"
         ) from error
-    for root in ("state_dict", "model"):
-        if isinstance(content, Mapping) and isinstance(content.get(root), Mapping):
-            content = content[root]
     if not isinstance(content, Mapping):
         raise SelfscanError(
             f"{path}: found a {type(content).__name__}; expected tensors by name; save the "
             "network's state dictionary"
         )
-    return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+    return content

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from rich.markup import escape
 from rich.table import Table
 from torch import Tensor, nn
 
+from selfscan.checkpoints.adapting import adapted
 from selfscan.errors import SelfscanError
+from selfscan.files import written_atomically
 from selfscan.networks.backbone import Backbone, Part
+from selfscan.progress import console
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,7 @@ class LoadReport:
         missing: Names of the part's weights that keep their initial values.
         filled: Parameters of the part, counted in numbers, that came from the checkpoint.
         parameters: Parameters of the part, counted in numbers.
+        notes: What was done to all of them, and what else to know of them.
     """
 
     part: Literal["all"] | Part
@@ -36,6 +41,7 @@ class LoadReport:
     missing: tuple[str, ...]
     filled: int
     parameters: int
+    notes: tuple[str, ...] = ()
 
     @property
     def share(self) -> float:
@@ -58,6 +64,8 @@ class LoadReport:
         if self.missing:
             kept = escape(f"{_short(self.missing)}: keeps its initial values")
             table.add_row("missing", str(len(self.missing)), kept)
+        for note in self.notes:
+            table.add_row("note", "", escape(note))
         return table
 
 
@@ -70,11 +78,7 @@ def load_weights(
     rename: Mapping[str, str] | None = None,
     minimum_share: float = 0.9,
 ) -> LoadReport:
-    """Copy weights into a module by name, where shapes agree or a stem can be adapted.
-
-    The first convolution of a backbone with another number of channels is adapted: its kernels are
-    summed over the channels of the checkpoint and shared out evenly among those of the module, so
-    that an image repeated in every channel gives what it gave before.
+    """Copy weights into a module by name, where shapes agree or can be made to: see `adapted`.
 
     Args:
         module: A method or a segmenter (its network is `module.backbone`), or a backbone.
@@ -95,7 +99,7 @@ def load_weights(
     asked = _names_of(module, part)
     stems = _stem_names(module)
     values: dict[str, Tensor] = {}
-    adapted: dict[str, str] = {}
+    changed: dict[str, str] = {}
     skipped: dict[str, str] = {}
     for name, weight in given.items():
         if name not in targets:
@@ -104,10 +108,8 @@ def load_weights(
             skipped[name] = f"not part of the {part}"
         elif weight.shape == targets[name].shape:
             values[name] = weight
-        elif name in stems and _differs_in_channels_only(weight, targets[name]):
-            channels = targets[name].shape[1]
-            values[name] = _with_channels(weight, channels)
-            adapted[name] = f"{weight.shape[1]} to {channels} input channels"
+        elif fit := adapted(name, weight, targets[name], stems=stems):
+            values[name], changed[name] = fit.value, fit.how
         else:
             skipped[name] = (
                 f"found shape {tuple(weight.shape)}, expected {tuple(targets[name].shape)}"
@@ -115,8 +117,8 @@ def load_weights(
     sizes = {name: weight.numel() for name, weight in module.named_parameters() if name in asked}
     report = LoadReport(
         part=part,
-        loaded=tuple(name for name in values if name not in adapted),
-        adapted=adapted,
+        loaded=tuple(name for name in values if name not in changed),
+        adapted=changed,
         skipped=skipped,
         missing=tuple(name for name in targets if name in asked and name not in values),
         filled=sum(size for name, size in sizes.items() if name in values),
@@ -131,6 +133,16 @@ def load_weights(
         )
     module.load_state_dict({**targets, **values})
     return report
+
+
+def tell_load_report(report: LoadReport | None, folder: Path) -> None:
+    """Print what was loaded, and keep it as `load_report.json`."""
+    if report is None:
+        console.print("from scratch: every weight is random")
+    else:
+        console.print(report)
+    with written_atomically(folder / "load_report.json") as temporary:
+        temporary.write_text(json.dumps(report and report.to_json(), indent=2) + "\n")
 
 
 def weights_of(module: nn.Module, part: Part) -> dict[str, Tensor]:
@@ -173,18 +185,6 @@ def _stem_names(module: nn.Module) -> set[str]:
         for name, weight in backbone.named_parameters()
         if weight.ndim == 5 and weight.shape[1] == backbone.in_channels
     }
-
-
-def _differs_in_channels_only(weight: Tensor, target: Tensor) -> bool:
-    return (
-        weight.ndim == target.ndim
-        and weight.shape[0] == target.shape[0]
-        and weight.shape[2:] == target.shape[2:]
-    )
-
-
-def _with_channels(weight: Tensor, channels: int) -> Tensor:
-    return torch.sum(weight, dim=1, keepdim=True).expand(-1, channels, -1, -1, -1) / channels
 
 
 def _renamed(name: str, rename: Mapping[str, str]) -> str:

@@ -18,7 +18,7 @@ from selfscan.errors import SelfscanError
 from selfscan.files import written_atomically
 from selfscan.networks.swin_unetr import PatchMerging, SwinUNETR, SwinUNETRConfig
 
-_ENCODER = "swinViT."
+ENCODER = "swinViT."
 _BEFORE_1_5 = ("swin_vit.", ".mlp.fc1.")
 
 
@@ -54,7 +54,7 @@ def monai_weights(
             "downsample=selfscan.networks.patch_merging.LegacyPatchMerging for 'legacy', "
             f"'merging' for 'fixed', and ask for patch_merging={backbone.patch_merging!r}"
         )
-    start = "backbone." + (_ENCODER if part == "encoder" else "")
+    start = "backbone." + (ENCODER if part == "encoder" else "")
     return {
         name.removeprefix("backbone."): weight.detach().to("cpu", copy=True).contiguous()
         for name, weight in checkpoint.weights.items()
@@ -97,7 +97,31 @@ def read_swin_encoder(
         SelfscanError: The file cannot be read, is of another network, lacks a tensor of the encoder
             or has one too many or of another shape, or does not tell its patch merging.
     """
-    given = read_tensors(path)
+    config, weights = swin_encoder_in(read_tensors(path), path, patch_merging=patch_merging)
+    network = config.build(in_channels)
+    report = load_weights(network, weights, part="encoder", minimum_share=0.0)
+    faults = dict.fromkeys(report.missing, "not in the file") | {
+        name: why for name, why in report.skipped.items() if name.startswith(ENCODER)
+    }
+    if faults:
+        expected = sum(name.startswith(ENCODER) for name in network.state_dict())
+        first = "; ".join(f"{name}: {why}" for name, why in list(faults.items())[:4])
+        raise SelfscanError(
+            f"{path}: found {len(faults)} differences to the encoder of {config}, first {first}; "
+            f"expected its {expected} tensors, by name and shape, and no other of {ENCODER}*; "
+            "take a whole file of MONAI's SwinUNETR, not of its version 2"
+        )
+    return config, network, report
+
+
+def swin_encoder_in(
+    given: Mapping[str, Tensor], path: Path, *, patch_merging: PatchMerging | None
+) -> tuple[SwinUNETRConfig, dict[str, Tensor]]:
+    """The arguments of the network that tensors of a file belong to, and they by today's names.
+
+    Raises:
+        SelfscanError: They are of another network, or do not tell its patch merging.
+    """
     weights = {_todays_name(name): weight for name, weight in given.items()}
     if any(name.startswith(("encoder.layers", "encoder.mask_token")) for name in weights):
         raise SelfscanError(
@@ -105,27 +129,13 @@ def read_swin_encoder(
             "Swin UNETR's own pre-training; take the file model_swinvit.pt"
         )
     sizes = _config_of(weights, path)
-    config = replace(sizes, patch_merging=patch_merging or _merging_told_by(given, path))
-    network = config.build(in_channels)
-    report = load_weights(network, weights, part="encoder", minimum_share=0.0)
-    faults = dict.fromkeys(report.missing, "not in the file") | {
-        name: why for name, why in report.skipped.items() if name.startswith(_ENCODER)
-    }
-    if faults:
-        expected = sum(name.startswith(_ENCODER) for name in network.state_dict())
-        first = "; ".join(f"{name}: {why}" for name, why in list(faults.items())[:4])
-        raise SelfscanError(
-            f"{path}: found {len(faults)} differences to the encoder of {config}, first {first}; "
-            f"expected its {expected} tensors, by name and shape, and no other of {_ENCODER}*; "
-            "take a whole file of MONAI's SwinUNETR, not of its version 2"
-        )
-    return config, network, report
+    return replace(sizes, patch_merging=patch_merging or _merging_told_by(given, path)), weights
 
 
 def _todays_name(name: str) -> str:
     """What MONAI calls a tensor, from any of the names that it had."""
     name = name.removeprefix("module.")
-    name = re.sub(r"^(swin_vit\.|(?=patch_embed\.|layers\d))", _ENCODER, name)
+    name = re.sub(r"^(swin_vit\.|(?=patch_embed\.|layers\d))", ENCODER, name)
     return re.sub(r"\.mlp\.fc([12])\.", r".mlp.linear\1.", name)
 
 
@@ -143,10 +153,10 @@ def _merging_told_by(names: Iterable[str], path: Path) -> PatchMerging:
 
 def _config_of(weights: Mapping[str, Tensor], path: Path) -> SwinUNETRConfig:
     """The arguments that give the encoder's tensors their shapes."""
-    stages = [f"{_ENCODER}layers{stage}.0.blocks." for stage in range(1, 5)]
+    stages = [f"{ENCODER}layers{stage}.0.blocks." for stage in range(1, 5)]
     blocks = [{name.split(".")[4] for name in weights if name.startswith(s)} for s in stages]
     try:
-        stem = weights[f"{_ENCODER}patch_embed.proj.weight"]
+        stem = weights[f"{ENCODER}patch_embed.proj.weight"]
         tables = [weights[f"{stage}0.attn.relative_position_bias_table"] for stage in stages]
     except KeyError as error:
         raise SelfscanError(

@@ -145,9 +145,15 @@ class Backbone(nn.Module, ABC):
 
 @dataclass(frozen=True)
 class BackboneConfig(ABC):
-    """The arguments that rebuild a backbone; `name` is its name on the command line."""
+    """The arguments that rebuild a backbone.
+
+    Attributes:
+        name: The backbone's name on the command line.
+        presets: Class methods that give other sizes.
+    """
 
     name: ClassVar[str]
+    presets: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def build(self, in_channels: int) -> Backbone:

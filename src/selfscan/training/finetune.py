@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from selfscan.checkpoints.checkpoint import Checkpoint
-from selfscan.checkpoints.loading import LoadReport, load_weights
+from selfscan.checkpoints.loading import LoadReport, load_weights, tell_load_report
 from selfscan.errors import SelfscanError
 from selfscan.networks.backbone import BackboneConfig, Part
 from selfscan.scans.crops import Batch, CropDataset, LabelCrops, batches
@@ -26,7 +26,6 @@ from selfscan.training.start import (
     labelled_cases,
     labelled_split,
     starting_point,
-    tell_load_report,
 )
 from selfscan.training.supervised import SupervisedSegmentation, validation_dice
 
@@ -223,6 +222,7 @@ def segmentation_checkpoint(
         scans=len(train),
         steps=step,
         license_note=origin.license_note if origin else "",
+        origin=origin.origin if origin else "",
     )
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from selfscan.checkpoints.checkpoint import Checkpoint, load
-from selfscan.checkpoints.loading import load_weights, weights_of
+from selfscan.checkpoints.loading import load_weights, tell_load_report, weights_of
 from selfscan.errors import SelfscanError
 from selfscan.methods import method_config
 from selfscan.methods.method import Method, MethodConfig
@@ -30,7 +30,6 @@ from selfscan.training.pretext import PretextTask, PretextValidation
 from selfscan.training.pretrain_recipe import PretrainRecipe
 from selfscan.training.run_folder import open_run_folder
 from selfscan.training.seeds import derive_seed
-from selfscan.training.start import tell_load_report
 from selfscan.training.visual_words import HEAD, head_weights, keep_head, words_for
 
 __all__ = ["PretrainRecipe", "pretrain"]
@@ -169,6 +168,10 @@ def pretrain(
         fabric=fabric,
     )
 
+    notes = [license_note(chosen, has_words=visual is not None)]
+    if begun is not None and begun.license_note:
+        notes.append(begun.license_note)
+
     def export(step: int) -> Checkpoint:
         return Checkpoint(
             weights=weights_of(model, model.part) | head_weights(naming),
@@ -184,7 +187,8 @@ def pretrain(
             words_digest=digest,
             scans=len(scans),
             steps=step + (begun.steps if begun is not None else 0),
-            license_note=license_note(chosen, has_words=visual is not None),
+            license_note=" ".join(dict.fromkeys(notes)),
+            origin="" if begun is None else begun.origin,
         )
 
     task = PretextTask(model, seed=derive_seed(seed, "views"), words=naming)

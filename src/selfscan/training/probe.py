@@ -16,6 +16,7 @@ from typing import Literal
 import pandas as pd
 from torch import Tensor
 
+from selfscan.checkpoints.loading import tell_load_report
 from selfscan.files import written_atomically
 from selfscan.metrics import case_metrics
 from selfscan.networks.backbone import BackboneConfig, Part, Pyramid
@@ -32,7 +33,6 @@ from selfscan.training.start import (
     labelled_cases,
     labelled_split,
     starting_point,
-    tell_load_report,
 )
 from selfscan.training.voxel_head import Classes, VoxelHead, fit_linear, fit_nonlinear
 from selfscan.training.voxel_sample import draw_voxels

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,7 @@ import numpy as np
 import torch
 
 from selfscan.checkpoints.checkpoint import Checkpoint, load, resolve
-from selfscan.checkpoints.loading import LoadReport
 from selfscan.errors import ContractError, ScanError, SelfscanError
-from selfscan.files import written_atomically
 from selfscan.networks.backbone import Backbone, BackboneConfig, Part
 from selfscan.progress import console
 from selfscan.scans.contract import Prepared
@@ -32,7 +29,7 @@ class Start:
     Attributes:
         checkpoint: Whose weights are loaded; None from scratch.
         backbone: The network's arguments.
-        in_channels: Channels of the volumes.
+        in_channels: Channels of the volumes; those of a checkpoint are adapted where they differ.
         window_hu: The window of CT channels.
         crop_size: What the network sees, in voxels.
         part: What of the network is looked at or loaded: all, or the encoder, as a checkpoint may
@@ -90,7 +87,7 @@ def starting_point(
             None, backbone, store.channels, window_hu or WINDOW_HU, crop_size, part or "backbone"
         )
     found = load(resolve(checkpoint))
-    require_fit(found, store, path=checkpoint)
+    found.contract.require(store.contract)
     if backbone is not None and backbone != found.backbone:
         raise ValueError(
             f"backbone must be the checkpoint's, {found.backbone}, or left out, got {backbone}"
@@ -107,7 +104,7 @@ def starting_point(
     return Start(
         checkpoint=found,
         backbone=found.backbone,
-        in_channels=found.in_channels,
+        in_channels=store.channels,
         window_hu=found.window_hu,
         crop_size=crop_size or found.crop_size,
         part=part or found.part,
@@ -179,13 +176,3 @@ def labelled_split(store: Store, split: str | None) -> Store | None:
     """The labelled scans of a split, or None where there are none."""
     found = [record.id for record in store if record.split == split and record.labelled]
     return store.select(ids=found) if split is not None and found else None
-
-
-def tell_load_report(report: LoadReport | None, folder: Path) -> None:
-    """Print what was loaded, and keep it as `load_report.json`."""
-    if report is None:
-        console.print("from scratch: every weight is random")
-    else:
-        console.print(report)
-    with written_atomically(folder / "load_report.json") as temporary:
-        temporary.write_text(json.dumps(report and report.to_json(), indent=2) + "\n")
