@@ -16,6 +16,9 @@ from selfscan.methods import METHODS
 from selfscan.methods.method import MethodConfig
 from selfscan.methods.models_genesis import ModelsGenesisConfig
 from selfscan.networks import BACKBONES
+from selfscan.networks.backbone import BackboneConfig
+from selfscan.networks.fpn3d import FPN3DConfig
+from selfscan.networks.unet3d import UNet3DConfig
 
 Size = tuple[int, int, int]
 
@@ -36,6 +39,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         out: Path,
         *,
         method: MethodConfig | str = "models-genesis",
+        backbone: BackboneConfig | None = None,
         recipe: Recipe = Recipe(),
         labels: Sequence[int] = (4,),
         cases: int | Sequence[str] | None = None,
@@ -47,6 +51,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
             store: The store.
             out: The run folder.
             method: The method.
+            backbone: The network.
             recipe: How long.
             labels: How many.
             cases: How many, or which.
@@ -112,6 +117,13 @@ def test_a_preset_is_chosen_by_name_and_can_be_changed(calls: list[dict[str, Any
     assert cli.main(["pretrain", "s", "o", *options]) == 0
     assert calls[0]["method"].fill == "constant"
     assert calls[0]["method"].shuffle_windows == 50
+
+
+def test_fields_of_no_named_backbone_change_that_of_the_method(calls: list[dict[str, Any]]) -> None:
+    assert cli.main(["pretrain", "a", "b", "--method", "transvw", "--backbone.width", "8"]) == 0
+    assert calls[0]["backbone"] == UNet3DConfig(width=8, norm="batch")
+    assert cli.main(["pretrain", "a", "b", "--method=vox2vec", "--backbone.levels", "4"]) == 0
+    assert calls[1]["backbone"] == FPN3DConfig(levels=4)
 
 
 def test_yaml_says_the_same_as_flags(calls: list[dict[str, Any]], tmp_path: Path) -> None:

@@ -40,7 +40,12 @@ def parse(
 
 
 def _spelled_out(options: list[str], kinds: dict[str, Any]) -> list[str]:
-    """The options as jsonargparse takes them: one value a flag, and choices before their fields."""
+    """The options as jsonargparse takes them: one value a flag, and choices before their fields.
+
+    Fields of a method or backbone that is not named are those of the default: of the first method,
+    and of the backbone that the method was published with.
+    """
+    named: dict[str, str] = {}
     first: list[str] = []
     rest: list[str] = []
     while options:
@@ -55,6 +60,7 @@ def _spelled_out(options: list[str], kinds: dict[str, Any]) -> list[str]:
         if kind is bool and values[:1] not in (["true"], ["false"]):
             rest += [f"--{name}", "true", *values]
         elif name in _CHOICES and values and _is_choice(kind):
+            named[name] = values[0]
             first += [f"--{name}", _choice(name, values[0])]
         elif name == "config":
             first[:0] = ["--config", *values]
@@ -62,10 +68,11 @@ def _spelled_out(options: list[str], kinds: dict[str, Any]) -> list[str]:
             rest += [f"--{name}", _listed(values, kind)]
         else:
             rest += [f"--{name}", *values]
-    for name, registry in _CHOICES.items():
+    method = named.get("method", next(iter(METHODS)) if "method" in kinds else None)
+    for name in _CHOICES:
         has_fields = any(option.startswith(f"--{name}.") for option in rest)
-        if has_fields and f"--{name}" not in first and "--config" not in first:
-            first += [f"--{name}", _choice(name, next(iter(registry)))]
+        if has_fields and name not in named and "--config" not in first:
+            first += [f"--{name}", _default(name, method)]
     return first + rest
 
 
@@ -86,6 +93,13 @@ def _choice(name: str, value: str) -> str:
         return value
     named = method_config if name == "method" else backbone_config
     return json.dumps(as_plain(named(value)))
+
+
+def _default(name: str, method: str | None) -> str:
+    """The choice whose fields are given, where none is named; the backbone is the method's own."""
+    if name == "backbone" and method is not None and method.partition(":")[0] in METHODS:
+        return json.dumps(as_plain(method_config(method).default_backbone))
+    return _choice(name, next(iter(_CHOICES[name])))
 
 
 def _is_choice(kind: Any) -> bool:
