@@ -86,9 +86,11 @@ def test_one_tensor_of_the_decoder_missing_is_told(tmp_path: Path) -> None:
 
 def test_less_than_most_of_it_is_an_error(tmp_path: Path) -> None:
     state = randomized(GenesisUNet(width=2)).state_dict()
-    half = {name: weight for name, weight in state.items() if name.startswith("down_")}
+    half = {name: weight for name, weight in state.items() if name.startswith(("down_", "up_tr64"))}
     torch.save(half, tmp_path / "a.pt")
-    with pytest.raises(SelfscanError, match=r"found 37\.\d% .*expected all of the encoder and 90%"):
+    with pytest.raises(
+        SelfscanError, match=r"found [34]\d\.\d% .*expected all of the encoder and 90%"
+    ):
         import_weights(tmp_path / "a.pt", tmp_path / "run", method="models-genesis")
 
 
