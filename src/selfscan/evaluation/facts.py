@@ -8,7 +8,8 @@ from pathlib import PurePath
 from typing import Any
 
 from selfscan.evaluation.evidence import Evidence, PreTraining
-from selfscan.evaluation.statistics import RESAMPLES, SCRATCH
+from selfscan.evaluation.resampling import RESAMPLES
+from selfscan.evaluation.statistics import SCRATCH
 
 
 def header_facts(evidence: Evidence) -> dict[str, Any]:

@@ -13,9 +13,10 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from selfscan.checkpoints.checkpoint import load
+from selfscan.evaluation.labels_saved import labels_saved
 from selfscan.evaluation.plan import Arm, Cell, Plan
 from selfscan.evaluation.provenance import provenance
-from selfscan.evaluation.statistics import summarize
+from selfscan.evaluation.statistics import paired, summarize
 from selfscan.evaluation.verdict import p_text, verdicts
 from selfscan.files import written_atomically
 from selfscan.progress import console
@@ -40,9 +41,15 @@ def save_outcome(
     *,
     seconds: float,
 ) -> None:
-    """Write `summary.csv`, `outcome.json` and what the arms' runs can show, under `arms/`."""
+    """Write what was found and how: tables, `outcome.json`, and what runs can show, in `arms/`.
+
+    `summary.csv` has a row an arm and number of labels, `differences.csv` one a test case too.
+    """
     with written_atomically(folder / "summary.csv") as temporary:
         summarize(cases, baseline=plan.baseline).to_csv(temporary, index=False)
+    if plan.baseline is not None:
+        with written_atomically(folder / "differences.csv") as temporary:
+            paired(cases, baseline=plan.baseline).to_csv(temporary, index=False)
     scans = Store(plan.store)
     cells = [
         {"arm": c.arm.name, "labels": c.labels, "seed": c.seed, "folder": str(c.folder)}
@@ -89,6 +96,14 @@ def print_summary(cases: pd.DataFrame, plan: Plan) -> None:
     console.print(table)
     for verdict in verdicts(cases, baseline=plan.baseline) if plan.baseline else []:
         console.print(f"{verdict.headline} {verdict.sentence}", highlight=False, soft_wrap=True)
+    for found in labels_saved(cases, baseline=plan.baseline) if plan.baseline else []:
+        value, low, high = found.texts
+        console.print(
+            f"{found.arm} with {found.labels} labels: {plan.baseline} needs {value} for the same "
+            f"Dice (95% interval {low} to {high})",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _describe(arm: Arm, plan: Plan, rates: Mapping[str, float], folder: Path) -> dict[str, Any]:
