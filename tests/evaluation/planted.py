@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from selfscan.evaluation.embedding_picture import ColoredScan, save_colored
+from selfscan.evaluation.guards import Findings
 from selfscan.evaluation.pictures import Overlay
 from selfscan.evaluation.slices import slices_through
 
@@ -75,6 +76,7 @@ def write_finished(folder: Path, cases: pd.DataFrame) -> Path:
     ids = sorted(cases["case"].unique())
     (folder / "plan.json").write_text(json.dumps(_plan(arms, labels, seeds, ids)))
     (folder / "outcome.json").write_text(json.dumps(_outcome(arms, cells)))
+    Findings((), (), ()).write(folder)
     cases.to_parquet(folder / "cases.parquet")
     for role, shift in (("best", 0), ("median", 1), ("worst", 4)):
         _overlay(role, shift, arms).save(folder / "pictures" / f"{role}.npz")

@@ -32,7 +32,9 @@ def write_small_store(out: Path) -> Path:
         random = np.random.default_rng(number)
         center = random.integers(6, 10, 3)[:, None, None, None]
         ball = np.linalg.norm(np.indices((16, 16, 16)) - center, axis=0) < 4.5
-        volume = np.where(ball, 300, -100) + random.normal(0, 30, ball.shape)
+        # Other tissue in each patient: without it, all would be near-duplicates.
+        tissue = random.normal(0, 80, (4, 4, 4)).repeat(4, 0).repeat(4, 1).repeat(4, 2)
+        volume = np.where(ball, 300, -100) + tissue + random.normal(0, 30, ball.shape)
         scan = Scan(volume.astype(np.int16)[None], affine, modality=("ct",))
         mask = Scan(ball.astype(np.uint8)[None], affine)
         source = Source(f"scan-{number}", (Path(f"{number}.nii.gz"),), split=split)

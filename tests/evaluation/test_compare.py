@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from selfscan.errors import SelfscanError
 from selfscan.evaluation import cells
 from selfscan.evaluation.compare import compare
 from selfscan.metrics import case_metrics
+from selfscan.scans.seen import Seen
 from selfscan.scans.store import Store
 from selfscan.training.engine import EngineConfig
 from selfscan.training.finetune import FinetuneRecipe, finetune
@@ -157,6 +159,20 @@ def test_worker_processes_give_the_same_scores(data: Path, tmp_path: Path) -> No
         )
         found.append(pd.read_parquet(out / "cases.parquet"))
     pd.testing.assert_frame_equal(*found)
+
+
+@pytest.mark.slow
+def test_a_leaked_case_stops_it_before_any_training(data: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(data / "genesis", tmp_path / "leaky")
+    Seen.of(Store(data / "store").select(ids=["scan-1", "scan-8"])).write(run)
+    options = ARGUMENTS | {"checkpoints": [run], "labels": [2], "seeds": [0], "learning_rates": []}
+    out = tmp_path / "out"
+    with pytest.raises(SelfscanError, match=r"leaky: scan-8 \(the same voxels\)"):
+        compare(data / "store", out, **options)
+    assert not out.exists()
+    page = compare(data / "store", out, allow_leaks=True, **options).read_text()
+    assert "Tainted: pre-training saw test cases" in page
+    assert "saw 1 of the test cases or their patients (scan-8)" in page
 
 
 def test_workers_out_of_range(tmp_path: Path) -> None:

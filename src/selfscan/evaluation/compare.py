@@ -10,6 +10,7 @@ from time import monotonic
 
 from selfscan.configuration import save_config
 from selfscan.evaluation.cells import gather_scores, run_cells, score, tune
+from selfscan.evaluation.guards import guard
 from selfscan.evaluation.illustrate import save_embeddings, save_pictures
 from selfscan.evaluation.outcome import best_rates, print_summary, save_outcome
 from selfscan.evaluation.planning import announce, make_plan, settle
@@ -38,6 +39,8 @@ def compare(
     test_split: str = "test",
     scratch: bool = True,
     tolerance_mm: float = 2.0,
+    pretraining_stores: Sequence[Path] = (),
+    allow_leaks: bool = False,
     workers: int = 1,
     scheduler: str | None = None,
     engine: EngineConfig | None = None,
@@ -68,6 +71,9 @@ def compare(
         test_split: Cases that are scored.
         scratch: Whether to train from random weights too.
         tolerance_mm: Distance up to which surfaces count as equal, for NSD.
+        pretraining_stores: Stores that checkpoints were pre-trained on, for those that lie without
+            the `seen.parquet` of their run, to look for test cases among them.
+        allow_leaks: Go on where a pre-training saw test cases, and mark its arm as tainted.
         workers: Cells at a time on this machine, one thread each; 1 runs them one by one.
         scheduler: Address of a running Dask scheduler whose workers see the same folders.
         engine: Where each cell runs.
@@ -79,7 +85,8 @@ def compare(
 
     Raises:
         ValueError: An argument out of range; nothing was done.
-        SelfscanError: Cases, labels or checkpoints are missing, or `out` holds something else.
+        SelfscanError: Cases, labels or checkpoints are missing, a pre-training saw test cases, or
+            `out` holds something else.
         ContractError: A checkpoint was trained on scans prepared in another way.
     """
     arguments = {**locals()}
@@ -99,8 +106,10 @@ def compare(
         scratch=scratch,
         tolerance_mm=tolerance_mm,
     )
+    findings = guard(plan, stores=pretraining_stores, allow_leaks=allow_leaks)
     folder = claim_folder(Path(out), resume=resume, overwrite=overwrite)
     settle(plan, folder)
+    findings.write(folder)
     save_config(folder, arguments | {"recipe": recipe, "engine": engine})
     announce(plan, folder)
 

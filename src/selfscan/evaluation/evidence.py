@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from selfscan.evaluation.embedding_picture import EMBEDDINGS, ColoredScan, load_colored
+from selfscan.evaluation.guards import Findings
 from selfscan.evaluation.pictures import FOLDER, ROLES, Overlay
 
 
@@ -50,6 +51,7 @@ class Evidence:
         curves: Of fine-tuning: `arm`, `labels`, `seed`, `step`, `name`, `value`.
         pretraining: One entry a pre-trained arm.
         overlays: Best, median and worst case, as far as there are so many.
+        findings: What makes the comparison unfair or blind.
     """
 
     plan: dict[str, Any]
@@ -58,6 +60,7 @@ class Evidence:
     curves: pd.DataFrame
     pretraining: tuple[PreTraining, ...]
     overlays: tuple[Overlay, ...]
+    findings: Findings
 
 
 def gather(folder: Path) -> Evidence:
@@ -87,6 +90,7 @@ def gather(folder: Path) -> Evidence:
             if arm["checkpoint"]
         ),
         overlays=tuple(Overlay.load(path) for path in pictures if path.exists()),
+        findings=Findings.read(folder),
     )
 
 

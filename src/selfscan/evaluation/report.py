@@ -12,6 +12,7 @@ from selfscan.evaluation import figures, pictures
 from selfscan.evaluation.embedding_picture import embedding_plot
 from selfscan.evaluation.evidence import Evidence, PreTraining, gather
 from selfscan.evaluation.facts import header_facts, how_it_was_done, load_counts
+from selfscan.evaluation.guards import warnings
 from selfscan.evaluation.labels_saved import labels_saved
 from selfscan.evaluation.page import PHOTO_DOTS, Plot, plot, render_page
 from selfscan.evaluation.statistics import SCRATCH, summarize
@@ -53,7 +54,8 @@ def _page(evidence: Evidence) -> dict[str, Any]:
     counts = sorted(cases["labels"].unique())
     return {
         "verdicts": verdicts(cases, baseline=baseline) if baseline else [],
-        "cautions": cautions(cases, baseline=baseline),
+        "tainted": evidence.findings.tainted,
+        "cautions": warnings(evidence.findings) + cautions(cases, baseline=baseline),
         "saved": labels_saved(cases, baseline=baseline) if baseline else [],
         "baseline": baseline,
         "colors": figures.arm_colors(names),

@@ -28,6 +28,7 @@ from selfscan.training.padding import padded_share
 from selfscan.training.pretext import PretextTask, PretextValidation
 from selfscan.training.run_folder import open_run_folder
 from selfscan.training.seeds import derive_seed
+from selfscan.training.seen_scans import note_seen
 from selfscan.training.start import tell_load_report
 
 
@@ -106,7 +107,8 @@ def pretrain(
     Args:
         store: A folder that `prepare` wrote.
         out: The run folder: `best.safetensors`, `last.safetensors`, `config.yaml`, `metrics.csv`,
-            `examples.npz` (what the method shows of the first held-out examples), `log.txt`,
+            `examples.npz` (what the method shows of the first held-out examples), `seen.parquet`
+            (digests of the scans it saw, by which `compare` finds leaked test cases), `log.txt`,
             `tensorboard/` and `state.ckpt`, from which the run is resumed.
         method: A published method, by its configuration or by its name.
         backbone: The network; by default that of `init`, or the one published with the method.
@@ -178,6 +180,7 @@ def pretrain(
     )
     _require_same_scans(out, scans)
     if fabric.is_global_zero:
+        note_seen(out, scans, held, init=init)
         _warn_of_padding(scans, model, seed=seed)
         if report is not None:
             tell_load_report(report, out)
