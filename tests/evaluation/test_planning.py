@@ -133,11 +133,26 @@ def test_a_comparison_may_grow(plan_of: MakePlan, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "plan.json").read_text())["seeds"] == [0, 1, 2]
 
 
+def test_a_comparison_goes_on_where_the_recipe_gained_fields_that_change_nothing(
+    plan_of: MakePlan, tmp_path: Path
+) -> None:
+    settle(plan_of(), tmp_path)
+    file = tmp_path / "plan.json"
+    earlier = json.loads(file.read_text())
+    del earlier["recipe"]["loss"]
+    del earlier["recipe"]["optimizer"]["momentum"]
+    file.write_text(json.dumps(earlier))
+    with pytest.raises(SelfscanError, match=r"recipe.loss \(sigmoid where it was None\)"):
+        settle(plan_of(recipe=FinetuneRecipe(loss="sigmoid")), tmp_path)
+    settle(plan_of(), tmp_path)
+    assert json.loads(file.read_text())["recipe"]["loss"] == "softmax"
+
+
 def test_a_comparison_of_another_kind_is_refused(
     plan_of: MakePlan, run: Path, tmp_path: Path
 ) -> None:
     settle(plan_of(), tmp_path)
-    with pytest.raises(SelfscanError, match="another recipe"):
+    with pytest.raises(SelfscanError, match=r"another recipe.steps \(7 where it was 1000\)"):
         settle(plan_of(recipe=FinetuneRecipe(steps=7)), tmp_path)
     plan = plan_of()
     with pytest.raises(SelfscanError, match="another subset of 2 cases"):

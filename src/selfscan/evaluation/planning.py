@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from selfscan.checkpoints.checkpoint import resolve
-from selfscan.configuration import as_plain
+from selfscan.configuration import as_plain, changes
 from selfscan.errors import SelfscanError
 from selfscan.evaluation.cells import SCORES
 from selfscan.evaluation.plan import Arm, Plan
@@ -103,7 +103,12 @@ def settle(plan: Plan, folder: Path) -> None:
     now = as_plain(plan)
     if file.exists():
         before = json.loads(file.read_text())
-        differing = [key for key in now if key not in _MAY_GROW and _json(now)[key] != before[key]]
+        fixed = {key: getattr(plan, key) for key in now if key not in _MAY_GROW}
+        earlier = {key: value for key, value in before.items() if key not in _MAY_GROW}
+        differing = [
+            f"{name} ({value} where it was {was})"
+            for name, (was, value) in changes(earlier, fixed).items()
+        ]
         differing += _changed_arms(before, now) + _changed_subsets(before, now)
         if differing:
             raise SelfscanError(
@@ -232,7 +237,3 @@ def _changed_subsets(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[
         for count, ids in now["subsets"].items()
         if earlier.get(str(count), ids) != ids
     ]
-
-
-def _json(value: Any) -> Any:
-    return json.loads(json.dumps(value))
