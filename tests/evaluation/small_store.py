@@ -45,7 +45,9 @@ def write_small_store(out: Path) -> Path:
     return out
 
 
-def write_run(folder: Path, *, contract: PreprocessingContract | None = None) -> Path:
+def write_run(
+    folder: Path, *, contract: PreprocessingContract | None = None, steps: int = 123
+) -> Path:
     """A pre-training run whose backbone has recognizable random weights."""
     torch.manual_seed(42)
     weights = {f"backbone.{name}": w for name, w in NETWORK.build(1).state_dict().items()}
@@ -59,7 +61,7 @@ def write_run(folder: Path, *, contract: PreprocessingContract | None = None) ->
         crop_size=(16, 16, 16),
         method=ModelsGenesisConfig(),
         scans=7,
-        steps=123,
+        steps=steps,
         license_note="mind the patent",
     )
     folder.mkdir(parents=True, exist_ok=True)

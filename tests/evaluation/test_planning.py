@@ -73,6 +73,9 @@ def test_default_subsets_nest(plan_of: MakePlan) -> None:
         ({"seeds": [1, 1]}, "seeds"),
         ({"learning_rates": [0.0]}, "learning_rates"),
         ({"tolerance_mm": -1.0}, "tolerance_mm"),
+        ({"protocols": []}, "protocols"),
+        ({"protocols": ["linear", "linear"]}, "protocols"),
+        ({"protocols": ["deep"]}, "finetune, linear, nonlinear"),
         ({"checkpoints": [], "backbone": NETWORK}, "crop_size"),
     ],
 )
@@ -112,6 +115,20 @@ def test_a_checkpoint_file_names_its_arm(run: Path, tmp_path: Path) -> None:
     copied = tmp_path / "downloaded.safetensors"
     copied.write_bytes((run / "best.safetensors").read_bytes())
     assert name_arms([copied], scratch=False)[0].name == "downloaded"
+
+
+def test_a_run_called_like_an_arm_of_ours_is_numbered(tmp_path: Path) -> None:
+    arms = name_arms([write_run(tmp_path / "random")], scratch=True)
+    assert [arm.name for arm in arms] == ["scratch", "random-2"]
+
+
+def test_training_longer_sees_what_pretraining_saw(plan_of: MakePlan) -> None:
+    *_, long = plan_of(long=True, recipe=FinetuneRecipe(batch_size=2, accumulate=2)).arms
+    assert (long.name, long.extra_steps) == ("scratch-long", 123 * 6 // 4)
+    with pytest.raises(SelfscanError, match="leave out --long"):
+        plan_of(
+            long=True, checkpoints=[], backbone=NETWORK, recipe=FinetuneRecipe(crop_size=(16,) * 3)
+        )
 
 
 def test_subsets_from_a_file(store: Path, tmp_path: Path) -> None:

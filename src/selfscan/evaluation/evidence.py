@@ -47,7 +47,7 @@ class Evidence:
     Attributes:
         plan: What `plan.json` holds: what was to be done.
         outcome: What `outcome.json` holds: how it went.
-        cases: One row an arm, number of labels, seed, test case and class.
+        cases: One row a protocol, arm, number of labels, seed, test case and class.
         curves: Of fine-tuning: `arm`, `labels`, `seed`, `step`, `name`, `value`.
         pretraining: One entry a pre-trained arm.
         overlays: Best, median and worst case, as far as there are so many.
@@ -63,6 +63,10 @@ class Evidence:
     findings: Findings
 
 
+LOAD = "load_report.json"
+_NO_CURVES = pd.DataFrame({name: [] for name in ("arm", "labels", "seed", "step", "name", "value")})
+
+
 def gather(folder: Path) -> Evidence:
     """Read the folder of a finished comparison."""
     outcome = json.loads((folder / "outcome.json").read_text())
@@ -71,13 +75,14 @@ def gather(folder: Path) -> Evidence:
             arm=cell["arm"], labels=cell["labels"], seed=cell["seed"]
         )
         for cell in outcome["cells"]
+        if cell["protocol"] == "finetune"
     ]
     pictures = [folder / FOLDER / f"{role}.npz" for role in ROLES]
     return Evidence(
         plan=json.loads((folder / "plan.json").read_text()),
         outcome=outcome,
         cases=pd.read_parquet(folder / "cases.parquet"),
-        curves=pd.concat(curves),
+        curves=pd.concat(curves) if curves else _NO_CURVES,
         pretraining=tuple(
             PreTraining(
                 arm=arm["name"],
@@ -114,5 +119,7 @@ def _embeddings(file: Path) -> list[ColoredScan]:
 
 def _load_report(folder: Path, arm: str, outcome: dict[str, Any]) -> dict[str, Any]:
     cell = next(cell for cell in outcome["cells"] if cell["arm"] == arm)
-    found: dict[str, Any] = json.loads((folder / cell["folder"] / "load_report.json").read_text())
+    run = folder / cell["folder"]
+    file = run / LOAD if cell["protocol"] == "finetune" else run / "probe" / LOAD
+    found: dict[str, Any] = json.loads(file.read_text())
     return found

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from selfscan.evaluation.resampling import Estimate, Floats, resampled, resampled_means
-from selfscan.evaluation.statistics import case_scores, grid
+from selfscan.evaluation.statistics import NOT_PRETRAINED, case_scores, grid
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,9 @@ class LabelsNeeded:
 
 
 def labels_saved(cases: pd.DataFrame, *, baseline: str) -> list[LabelsNeeded]:
-    """What the baseline needs for the score of each other arm at each number of labels."""
+    """What the baseline needs for the score of each pre-trained arm at each number of labels."""
     scores = case_scores(cases)
-    arms = [arm for arm in cases["arm"].unique() if arm != baseline]
+    arms = [arm for arm in cases["arm"].unique() if arm not in (*NOT_PRETRAINED, baseline)]
     return [found for arm in arms for found in labels_needed(scores, arm, baseline=baseline)]
 
 

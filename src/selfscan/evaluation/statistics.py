@@ -20,7 +20,16 @@ from selfscan.evaluation.resampling import (
     permutation_p,
 )
 
-SCRATCH = "scratch"  # the arm that the others are measured against
+SCRATCH = "scratch"  # what fine-tuning from a checkpoint is measured against
+LONG = "scratch-long"  # the same with the steps of pre-training added
+RANDOM = "random"  # what frozen features are measured against: those of random weights
+NOT_PRETRAINED = (SCRATCH, LONG, RANDOM)
+
+
+def baseline_of(arms: Sequence[str]) -> str | None:
+    """The arm that the others are measured against, if there is one and another."""
+    found = next((arm for arm in (SCRATCH, RANDOM) if arm in arms), None)
+    return found if len(set(arms)) > 1 else None
 
 
 @dataclass(frozen=True)
@@ -128,12 +137,13 @@ def summarize(cases: pd.DataFrame, *, baseline: str | None) -> pd.DataFrame:
     scores = case_scores(cases)
     arms = list(cases["arm"].unique())
     counts = [int(count) for count in sorted(cases["labels"].unique())]
-    compared = [] if baseline is None else [arm for arm in arms if arm != baseline]
+    compared = [[arm for arm in arms if arm not in NOT_PRETRAINED]]
+    compared += [[arm] for arm in arms if arm in NOT_PRETRAINED and arm != baseline]
     effect_of = {
         (effect.arm, count): effect
-        for count in counts
+        for count, group in product(counts, compared)
         if baseline is not None
-        for effect in effects(scores, compared, baseline=baseline, labels=(count,))
+        for effect in effects(scores, group, baseline=baseline, labels=(count,))
     }
     rows: list[dict[str, Any]] = []
     for arm, count in product(arms, counts):

@@ -9,7 +9,7 @@ from typing import Literal
 
 import pandas as pd
 
-from selfscan.evaluation.statistics import Effect, case_scores, effects
+from selfscan.evaluation.statistics import NOT_PRETRAINED, RANDOM, Effect, case_scores, effects
 
 SIGNIFICANT = 0.05
 FEW_SUBJECTS = 20
@@ -19,6 +19,12 @@ _HEADLINES: dict[Answer, str] = {
     "helps": "Pre-training helped.",
     "hurts": "Pre-training hurt.",
     "no evidence": "No evidence that pre-training helped.",
+    "undecided": "Too few runs or patients to tell.",
+}
+_FROZEN_HEADLINES: dict[Answer, str] = {
+    "helps": "Pre-trained features know more than random ones.",
+    "hurts": "Pre-trained features know less than random ones.",
+    "no evidence": "No evidence that pre-trained features know more than random ones.",
     "undecided": "Too few runs or patients to tell.",
 }
 
@@ -41,10 +47,10 @@ class Verdict:
 
 
 def verdicts(cases: pd.DataFrame, *, baseline: str) -> list[Verdict]:
-    """Judge each arm against the baseline by its mean difference over all numbers of labels."""
+    """Judge each pre-trained arm against the baseline, by the mean over all numbers of labels."""
     scores = case_scores(cases)
     counts = tuple(int(count) for count in sorted(cases["labels"].unique()))
-    arms = [arm for arm in cases["arm"].unique() if arm != baseline]
+    arms = [arm for arm in cases["arm"].unique() if arm not in (*NOT_PRETRAINED, baseline)]
     found = effects(scores, arms, baseline=baseline, labels=counts)
     return [judge(effect, baseline=baseline) for effect in found]
 
@@ -63,13 +69,14 @@ def judge(found: Effect, *, baseline: str) -> Verdict:
         answer = "helps" if change.value > 0 else "hurts"
     else:
         answer = "no evidence"
+    headline = (_FROZEN_HEADLINES if baseline == RANDOM else _HEADLINES)[answer]
     side = "above" if change.value >= 0 else "below"
     scores = (
         f"Averaged over {_listed(found.labels)} labelled cases, {found.arm} scores "
         f"{abs(change.value):.3f} Dice {side} {baseline}"
     )
     if math.isnan(change.low):
-        return Verdict(found.arm, answer, _HEADLINES[answer], f"{scores}, in one patient.")
+        return Verdict(found.arm, answer, headline, f"{scores}, in one patient.")
     support = (
         f"(95% interval {_signed(change.low)} to {_signed(change.high)}, permutation test "
         f"p {p_text(found.p_value)}; {found.cases} test cases, "
@@ -80,7 +87,7 @@ def judge(found: Effect, *, baseline: str) -> Verdict:
             f" A true difference of {found.detectable:.3f} or more would have been found four "
             "times in five."
         )
-    return Verdict(found.arm, answer, _HEADLINES[answer], f"{scores} {support}")
+    return Verdict(found.arm, answer, headline, f"{scores} {support}")
 
 
 def cautions(cases: pd.DataFrame, *, baseline: str | None) -> list[str]:
@@ -107,7 +114,7 @@ def cautions(cases: pd.DataFrame, *, baseline: str | None) -> list[str]:
         "All runs at one number of labels use the same labelled cases: other cases to label could "
         "give another answer."
     )
-    arms = cases.loc[cases["arm"] != baseline, "arm"].nunique()
+    arms = len(set(cases["arm"]) - {baseline, *NOT_PRETRAINED})
     if baseline is not None and arms > 1:
         notes.append(
             f"{arms} arms were compared with one baseline: p-values are corrected for it (Holm), "
