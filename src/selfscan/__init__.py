@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from selfscan.evaluation.compare import compare as compare
     from selfscan.evaluation.evaluate import evaluate as evaluate
     from selfscan.evaluation.retrieve import retrieve as retrieve
+    from selfscan.evaluation.suggest import suggest as suggest
     from selfscan.scans.prepare import prepare as prepare
     from selfscan.scans.store import Store as Store
     from selfscan.training.finetune import finetune as finetune
@@ -42,6 +43,7 @@ _HOMES = {
     "predict": "selfscan.training.predict",
     "evaluate": "selfscan.evaluation.evaluate",
     "compare": "selfscan.evaluation.compare",
+    "suggest": "selfscan.evaluation.suggest",
     "demo": "selfscan.demo",
 }
 __all__ = ["__version__", *_HOMES]
