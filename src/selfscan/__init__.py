@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from selfscan.demo import demo as demo
     from selfscan.evaluation.align import align as align
+    from selfscan.evaluation.classify import classify as classify
     from selfscan.evaluation.compare import compare as compare
     from selfscan.evaluation.evaluate import evaluate as evaluate
     from selfscan.evaluation.retrieve import retrieve as retrieve
@@ -43,6 +44,7 @@ _HOMES = {
     "predict": "selfscan.training.predict",
     "evaluate": "selfscan.evaluation.evaluate",
     "compare": "selfscan.evaluation.compare",
+    "classify": "selfscan.evaluation.classify",
     "suggest": "selfscan.evaluation.suggest",
     "demo": "selfscan.demo",
 }

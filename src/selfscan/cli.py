@@ -25,6 +25,7 @@ VERBS = {
     "predict": ("selfscan.training.predict", "Segment scans, each in its own geometry."),
     "evaluate": ("selfscan.evaluation.evaluate", "Score predictions: Dice, NSD, HD95."),
     "compare": ("selfscan.evaluation.compare", "Pre-trained against from scratch: a report."),
+    "classify": ("selfscan.evaluation.classify", "Classify scans by frozen features."),
     "suggest": ("selfscan.evaluation.suggest", "Which unlabeled scans to label next."),
     "demo": ("selfscan.demo", "The whole way on generated torsos; no data needed."),
     "list": ("selfscan.cli", "Methods and backbones to choose from."),
