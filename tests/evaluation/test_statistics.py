@@ -89,6 +89,7 @@ def test_the_exact_p_value_of_four_patients_who_agree() -> None:
     scores = case_scores(planted_scores(lift=0.2, cases=4))
     found = the_effect(scores)
     assert found.p_value == pytest.approx(2 / 2**4)
+    assert found.better == 4
     assert found.smallest_p == pytest.approx(found.p_value)
 
 

@@ -46,6 +46,7 @@ class Effect:
             number of arms; NaN with one patient.
         smallest_p: What that test would give, uncorrected, if every patient agreed.
         detectable: The smallest true difference that this design finds four times in five.
+        better: Patients that score higher, on average over runs, than with the baseline.
         cases: Test cases that have a score.
         subjects: Patients that these cases are of.
         seeds: Runs of each arm at each number of labels.
@@ -58,6 +59,7 @@ class Effect:
     p_value: float
     smallest_p: float
     detectable: float
+    better: int
     cases: int
     subjects: int
     seeds: int
@@ -126,6 +128,7 @@ def measured(
         p_value=p_value,
         smallest_p=max(2.0 ** (1 - subjects), 1 / (RESAMPLES + 1)),
         detectable=detectable(difference, level=level),
+        better=int((difference.scores.mean(axis=0) > 0).sum()),
         cases=int(ours.weights.sum()),
         subjects=subjects,
         seeds=len(ours.scores),

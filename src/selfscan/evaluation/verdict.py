@@ -82,6 +82,7 @@ def judge(found: Effect, *, baseline: str) -> Verdict:
         f"p {p_text(found.p_value)}; {found.cases} test cases, "
         f"{found.seeds} {'run' if found.seeds == 1 else 'runs'} each)."
     )
+    support += f" {found.better} of {found.subjects} patients are segmented better."
     if answer == "no evidence":
         support += (
             f" A true difference of {found.detectable:.3f} or more would have been found four "
