@@ -130,3 +130,10 @@ def test_several_arms_have_corrected_p_values_and_wider_deciding_intervals() -> 
     assert alone.deciding == alone.difference
     assert both[0].p_value >= alone.p_value
     assert both[0].detectable > alone.detectable
+
+
+def test_intervals_of_means_stay_within_what_dice_can_be() -> None:
+    rows = planted_scores(lift=0.0, arms=("scratch",), labels=(4,), seeds=(0, 1), cases=6)
+    rows.loc[rows["seed"] == 1, "dice"] = 0.05
+    (row,) = summarize(rows, baseline=None).to_dict("records")
+    assert (row["dice_low"], row["dice_high"]) == (0.0, 1.0)

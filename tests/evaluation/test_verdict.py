@@ -56,6 +56,11 @@ def test_no_evidence_comes_with_what_could_have_been_found() -> None:
     assert "four times" not in judge(an_effect(0.01, 0.03), baseline="scratch").sentence
 
 
+def test_what_could_have_shown_nothing_says_so() -> None:
+    found = replace(an_effect(-0.9, 0.9, p=0.2), detectable=1.1)
+    assert judge(found, baseline="scratch").sentence.endswith("could not have shown any.")
+
+
 def test_several_arms_decide_by_the_wider_interval() -> None:
     found = replace(an_effect(0.001, 0.03), deciding=Estimate(0.015, -0.002, 0.033))
     assert judge(found, baseline="scratch").answer == "no evidence"

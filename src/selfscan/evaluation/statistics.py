@@ -154,7 +154,12 @@ def summarize(cases: pd.DataFrame, *, baseline: str | None) -> pd.DataFrame:
         dice = bootstrap(sample)
         row = {"arm": arm, "labels": count, "seeds": len(sample.scores)}
         row |= {"cases": int(sample.weights.sum()), "subjects": len(sample.weights)}
-        row |= {"dice": dice.value, "dice_low": dice.low, "dice_high": dice.high}
+        # Two runs that differ have intervals wider than what Dice can be.
+        row |= {
+            "dice": dice.value,
+            "dice_low": max(dice.low, 0.0),
+            "dice_high": min(dice.high, 1.0),
+        }
         if (arm, count) in effect_of:
             found = effect_of[arm, count]
             change = found.difference

@@ -14,6 +14,7 @@ from selfscan.evaluation.statistics import NOT_PRETRAINED, RANDOM, Effect, case_
 SIGNIFICANT = 0.05
 FEW_SUBJECTS = 20
 FEW_SEEDS = 5
+LARGEST = 0.5  # a difference in Dice that nobody needs a test for
 Answer = Literal["helps", "hurts", "no evidence", "undecided"]
 _HEADLINES: dict[Answer, str] = {
     "helps": "Pre-training helped.",
@@ -83,7 +84,9 @@ def judge(found: Effect, *, baseline: str) -> Verdict:
         f"{found.seeds} {'run' if found.seeds == 1 else 'runs'} each)."
     )
     support += f" {found.better} of {found.subjects} patients are segmented better."
-    if answer == "no evidence":
+    if answer == "no evidence" and found.detectable > LARGEST:
+        support += " So few runs and patients, so unlike each other, could not have shown any."
+    elif answer == "no evidence":
         support += (
             f" A true difference of {found.detectable:.3f} or more would have been found four "
             "times in five."
