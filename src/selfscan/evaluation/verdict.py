@@ -13,7 +13,7 @@ from selfscan.evaluation.statistics import NOT_PRETRAINED, RANDOM, Effect, case_
 
 SIGNIFICANT = 0.05
 FEW_SUBJECTS = 20
-FEW_SEEDS = 5
+FEW_SEEDS = 3
 LARGEST = 0.5  # a difference in Dice that nobody needs a test for
 Answer = Literal["helps", "hurts", "no evidence", "undecided"]
 _HEADLINES: dict[Answer, str] = {
