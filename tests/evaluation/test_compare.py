@@ -36,7 +36,7 @@ ARGUMENTS: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
-    write_small_store(folder / "store")
+    write_small_store(folder / "store", tissue=True)
     write_run(folder / "genesis")
     return folder
 

@@ -29,7 +29,7 @@ PlanOf = Callable[[Path], Plan]
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_small_store(tmp_path_factory.mktemp("data") / "store")
+    return write_small_store(tmp_path_factory.mktemp("data") / "store", tissue=True)
 
 
 @pytest.fixture
