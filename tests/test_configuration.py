@@ -8,7 +8,7 @@ from typing import ClassVar
 import pytest
 import yaml
 
-from selfscan.configuration import as_plain, from_plain, save_config
+from selfscan.configuration import as_plain, changes, from_plain, save_config
 from selfscan.errors import SelfscanError
 from selfscan.networks.plain_unet import PlainUNetConfig
 
@@ -61,3 +61,21 @@ def test_lists_within_lists_come_back_as_tuples() -> None:
     config = PlainUNetConfig(bias=False)
     plain = json.loads(json.dumps(as_plain(config)["init_args"]))
     assert from_plain(PlainUNetConfig, plain) == config
+
+
+def test_changes_are_named_and_new_fields_with_their_defaults_are_none() -> None:
+    given = {"method": Choice(), "recipe": Nested(), "where": Path("a"), "seeds": (0, 1)}
+    before = as_plain(given)
+    assert changes(before, given) == {}
+    del before["recipe"]["inner"]["word"]
+    del before["method"]["init_args"]["size"]
+    assert changes(before, given) == {}
+    other = given | {"recipe": Nested(Inner(word="b"), rate=0.1), "seeds": (0,)}
+    assert changes(before, other) == {
+        "recipe.inner.word": (None, "b"),
+        "recipe.rate": (0.5, 0.1),
+        "seeds": ([0, 1], [0]),
+    }
+    assert changes(before | {"gone": 3}, given) == {"gone": (3, None)}
+    assert changes(before, given | {"workers": None, "fast": False}) == {}
+    assert changes(before, given | {"workers": 2}) == {"workers": (None, 2)}

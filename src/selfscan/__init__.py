@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from selfscan.demo import demo as demo
     from selfscan.discovery.discover import discover as discover
     from selfscan.evaluation.align import align as align
+    from selfscan.evaluation.classify import classify as classify
     from selfscan.evaluation.compare import compare as compare
     from selfscan.evaluation.evaluate import evaluate as evaluate
     from selfscan.evaluation.retrieve import retrieve as retrieve
+    from selfscan.evaluation.suggest import suggest as suggest
     from selfscan.exits.export import export as export
     from selfscan.scans.prepare import prepare as prepare
     from selfscan.scans.store import Store as Store
@@ -48,6 +50,8 @@ _HOMES = {
     "compare": "selfscan.evaluation.compare",
     "import_weights": "selfscan.checkpoints.import_weights",
     "export": "selfscan.exits.export",
+    "classify": "selfscan.evaluation.classify",
+    "suggest": "selfscan.evaluation.suggest",
     "demo": "selfscan.demo",
 }
 __all__ = ["__version__", *_HOMES]

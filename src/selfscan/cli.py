@@ -31,6 +31,8 @@ VERBS = {
         "Take in what others published.",
     ),
     "export": ("selfscan.exits.export", "Write for safetensors, ONNX, MONAI or nnU-Net."),
+    "classify": ("selfscan.evaluation.classify", "Classify scans by frozen features."),
+    "suggest": ("selfscan.evaluation.suggest", "Which unlabeled scans to label next."),
     "demo": ("selfscan.demo", "The whole way on generated torsos; no data needed."),
     "list": ("selfscan.cli", "Methods and backbones to choose from."),
 }

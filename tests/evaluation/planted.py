@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from selfscan.evaluation.embedding_picture import ColoredScan, save_colored
+from selfscan.evaluation.guards import Findings
 from selfscan.evaluation.pictures import Overlay
 from selfscan.evaluation.slices import slices_through
 
@@ -26,6 +27,7 @@ def planted_scores(
     cases: int = 25,
     run_spread: float = 0.006,
     seed: int = 0,
+    protocol: str = "finetune",
 ) -> pd.DataFrame:
     """Scores where every arm but the first is better by `lift`, as `cases.parquet` holds them."""
     random = np.random.default_rng(seed)
@@ -42,7 +44,7 @@ def planted_scores(
                         dice = float(np.clip(level + difficulty[case] - 0.03 * label + noise, 0, 1))
                         rows.append(
                             {
-                                "arm": arm, "labels": count, "seed": run,
+                                "protocol": protocol, "arm": arm, "labels": count, "seed": run,
                                 "case": f"case_{case:03d}", "label": label, "class": name,
                                 "dice": dice, "nsd": min(dice + 0.1, 1.0), "hd95": 8 * (1 - dice),
                                 "empty": "neither", "subject": f"patient {case}",
@@ -55,7 +57,8 @@ def write_finished(folder: Path, cases: pd.DataFrame) -> Path:
     """Write everything that the report reads."""
     folder.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(0)
-    arms = list(cases["arm"].unique())
+    tuned = cases[cases["protocol"] == "finetune"]
+    arms = list(tuned["arm"].unique())
     labels = [int(count) for count in sorted(cases["labels"].unique())]
     seeds = [int(seed) for seed in cases["seed"].unique()]
     cells = []
@@ -66,15 +69,17 @@ def write_finished(folder: Path, cases: pd.DataFrame) -> Path:
                 (folder / cell).mkdir(parents=True)
                 _fine_tuning_metrics(random).to_csv(folder / cell / "metrics.csv", index=False)
                 (folder / cell / "load_report.json").write_text(
-                    json.dumps(_load_report() if arm != "scratch" else None)
+                    json.dumps(_load_report() if not arm.startswith("scratch") else None)
                 )
-                cells.append({"arm": arm, "labels": count, "seed": seed, "folder": str(cell)})
+                facts = {"arm": arm, "labels": count, "seed": seed, "folder": str(cell)}
+                cells.append(facts | {"protocol": "finetune"})
     for arm in arms:
-        if arm != "scratch":
+        if not arm.startswith("scratch"):
             _pre_training(folder / "arms" / arm, random)
     ids = sorted(cases["case"].unique())
     (folder / "plan.json").write_text(json.dumps(_plan(arms, labels, seeds, ids)))
     (folder / "outcome.json").write_text(json.dumps(_outcome(arms, cells)))
+    Findings((), (), ()).write(folder)
     cases.to_parquet(folder / "cases.parquet")
     for role, shift in (("best", 0), ("median", 1), ("worst", 4)):
         _overlay(role, shift, arms).save(folder / "pictures" / f"{role}.npz")
@@ -177,6 +182,8 @@ def _plan(arms: list[str], labels: list[int], seeds: list[int], test: list[str])
         },
         "learning_rates": [3e-4, 1e-3, 3e-3], "train_split": "train",
         "validation_split": "validation", "test": test, "tolerance_mm": 2.0,
+        "protocols": ["finetune", "linear"], "part": "backbone",
+        "probe": {"voxels_per_class": 1000, "background_voxels": 10_000},
     }  # fmt: skip
 
 
@@ -184,7 +191,8 @@ def _outcome(arms: list[str], cells: list[dict[str, Any]]) -> dict[str, Any]:
     described: list[dict[str, Any]] = []
     for arm in arms:
         facts: dict[str, Any] = {"name": arm, "learning_rate": 1e-3, "checkpoint": None}
-        if arm != "scratch":
+        facts["extra_steps"] = 0
+        if not arm.startswith("scratch"):
             facts |= {
                 "checkpoint": "/somewhere/run/best.safetensors", "method": "models-genesis",
                 "source": "Zhou et al., MICCAI 2019", "steps": 1000, "scans": 160,

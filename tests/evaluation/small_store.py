@@ -22,8 +22,11 @@ NETWORK = UNet3DConfig(width=2, norm="instance")
 SPLITS = ("train",) * 5 + ("validation",) + ("test",) * 4
 
 
-def write_small_store(out: Path) -> Path:
-    """CT of 16 x 16 x 16 voxels of 2 mm, each with one bright ball of label 1."""
+def write_small_store(out: Path, *, tissue: bool = False) -> Path:
+    """CT of 16 x 16 x 16 voxels of 2 mm, each with one bright ball of label 1.
+
+    With other tissue in each patient they are no near-duplicates.
+    """
     contract = PreprocessingContract()
     settings = Settings(contract, "nearest", (), None, "salt")
     affine = np.diag((2.0, 2.0, 2.0, 1.0))
@@ -32,7 +35,10 @@ def write_small_store(out: Path) -> Path:
         random = np.random.default_rng(number)
         center = random.integers(6, 10, 3)[:, None, None, None]
         ball = np.linalg.norm(np.indices((16, 16, 16)) - center, axis=0) < 4.5
-        volume = np.where(ball, 300, -100) + random.normal(0, 30, ball.shape)
+        volume = np.where(ball, 300.0, -100.0)
+        if tissue:
+            volume += random.normal(0, 80, (4, 4, 4)).repeat(4, 0).repeat(4, 1).repeat(4, 2)
+        volume += random.normal(0, 30, ball.shape)
         scan = Scan(volume.astype(np.int16)[None], affine, modality=("ct",))
         mask = Scan(ball.astype(np.uint8)[None], affine)
         source = Source(f"scan-{number}", (Path(f"{number}.nii.gz"),), split=split)
@@ -43,7 +49,9 @@ def write_small_store(out: Path) -> Path:
     return out
 
 
-def write_run(folder: Path, *, contract: PreprocessingContract | None = None) -> Path:
+def write_run(
+    folder: Path, *, contract: PreprocessingContract | None = None, steps: int = 123
+) -> Path:
     """A pre-training run whose backbone has recognizable random weights."""
     torch.manual_seed(42)
     weights = {f"backbone.{name}": w for name, w in NETWORK.build(1).state_dict().items()}
@@ -57,7 +65,7 @@ def write_run(folder: Path, *, contract: PreprocessingContract | None = None) ->
         crop_size=(16, 16, 16),
         method=ModelsGenesisConfig(),
         scans=7,
-        steps=123,
+        steps=steps,
         license_note="mind the patent",
     )
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,21 +1,25 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from small_store import write_run, write_small_store
 
 from selfscan.errors import SelfscanError
 from selfscan.evaluation import cells
 from selfscan.evaluation.compare import compare
 from selfscan.metrics import case_metrics
+from selfscan.scans.seen import Seen
 from selfscan.scans.store import Store
 from selfscan.training.engine import EngineConfig
 from selfscan.training.finetune import FinetuneRecipe, finetune
+from selfscan.training.probe import ProbeRecipe
 from selfscan.training.segmentation import load_segmenter, segment_volume
 
 ENGINE = EngineConfig(accelerator="cpu", precision="32-true", threads=1)
@@ -32,7 +36,7 @@ ARGUMENTS: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
-    write_small_store(folder / "store")
+    write_small_store(folder / "store", tissue=True)
     write_run(folder / "genesis")
     return folder
 
@@ -157,6 +161,66 @@ def test_worker_processes_give_the_same_scores(data: Path, tmp_path: Path) -> No
         )
         found.append(pd.read_parquet(out / "cases.parquet"))
     pd.testing.assert_frame_equal(*found)
+
+
+@pytest.mark.slow
+def test_frozen_features_and_longer_training_are_compared_too(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    page = compare(
+        data / "store",
+        out,
+        labels=[2],
+        checkpoints=[write_run(tmp_path / "genesis", steps=2)],
+        seeds=[0],
+        protocols=["finetune", "linear"],
+        recipe=RECIPE,
+        probing=ProbeRecipe(
+            voxels_per_class=50, background_voxels=100, steps=5, overlap=0.0, penalty=1000.0
+        ),
+        long=True,
+        engine=ENGINE,
+    ).read_text()
+    cases = pd.read_parquet(out / "cases.parquet")
+    arms = {name: list(rows["arm"].unique()) for name, rows in cases.groupby("protocol")}
+    assert arms == {
+        "finetune": ["scratch", "genesis", "scratch-long"],
+        "linear": ["random", "genesis"],
+    }
+    # 2 steps of 6 crops of 16 voxels a side were pre-trained; 3 steps of 1 such crop fine-tune.
+    longer = yaml.safe_load(next(out.glob("cells/scratch-long/**/config.yaml")).read_text())
+    assert longer["recipe"]["steps"] == 3 + 2 * 6
+    frozen = json.loads(next(out.glob("probes/linear/random/**/probe.json")).read_text())
+    assert (frozen["head"], len(frozen["cases"])) == ("linear", 2)
+    for text in ("Linear probe of frozen features", "12 steps more", "as long as pre-training"):
+        assert text in page
+
+
+@pytest.mark.slow
+def test_a_plan_is_measured_and_nothing_is_written(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ARGUMENTS | {"checkpoints": [data / "genesis"], "budget": "9h"}
+    assert compare(data / "store", tmp_path / "out", plan=True, **options) == tmp_path / "out"
+    assert not (tmp_path / "out").exists()
+    shown = capsys.readouterr().err
+    for text in ("learning rates", "finetune", "s a step", "of disk"):
+        assert text in shown
+    with pytest.raises(SelfscanError, match="budget of"):
+        compare(data / "store", tmp_path / "out", plan=True, **options | {"budget": "0.001s"})
+
+
+@pytest.mark.slow
+def test_a_leaked_case_stops_it_before_any_training(data: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(data / "genesis", tmp_path / "leaky")
+    Seen.of(Store(data / "store").select(ids=["scan-1", "scan-8"])).write(run)
+    options = ARGUMENTS | {"checkpoints": [run], "labels": [2], "seeds": [0], "learning_rates": []}
+    out = tmp_path / "out"
+    with pytest.raises(SelfscanError, match=r"leaky: scan-8 \(the same voxels\)"):
+        compare(data / "store", out, **options)
+    assert not out.exists()
+    page = compare(data / "store", out, allow_leaks=True, **options).read_text()
+    assert "Tainted: pre-training saw test cases" in page
+    assert "saw 1 of the test cases or their patients (scan-8)" in page
 
 
 def test_workers_out_of_range(tmp_path: Path) -> None:

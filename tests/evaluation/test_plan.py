@@ -69,3 +69,28 @@ def test_only_scratch_beside_another_arm_is_a_baseline(plan: Plan) -> None:
 def test_the_first_pretrained_arm_is_pictured(plan: Plan) -> None:
     assert plan.pictured.name == "genesis"
     assert replace(plan, arms=plan.arms[:1]).pictured.name == "scratch"
+
+
+def test_probes_look_at_random_weights_and_at_no_longer_training(plan: Plan) -> None:
+    several = replace(
+        plan,
+        arms=(*plan.arms, Arm("scratch-long", extra_steps=9)),
+        protocols=("finetune", "linear"),
+    )
+    cells = several.cells({"scratch": 3e-3})
+    arms = {
+        protocol: list(dict.fromkeys(cell.arm.name for cell in cells if cell.protocol == protocol))
+        for protocol in several.protocols
+    }
+    assert arms["finetune"] == ["scratch", "genesis", "scratch-long"]
+    assert arms["linear"] == ["random", "genesis"]
+    assert len({cell.folder for cell in cells}) == len(cells) == 30
+    long = next(cell for cell in cells if cell.arm.name == "scratch-long")
+    assert long.learning_rate == 3e-3
+    assert str(cells[3]) == "random, linear probe, 4 labels, seed 0"
+
+
+def test_only_fine_tuning_tries_learning_rates_and_the_long_arm_does_not(plan: Plan) -> None:
+    tuned = replace(plan, learning_rates=(1e-3, 3e-3), arms=(*plan.arms, Arm("scratch-long")))
+    assert len(tuned.trials()) == 4
+    assert replace(tuned, protocols=("linear",)).trials() == []

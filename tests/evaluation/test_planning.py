@@ -73,6 +73,9 @@ def test_default_subsets_nest(plan_of: MakePlan) -> None:
         ({"seeds": [1, 1]}, "seeds"),
         ({"learning_rates": [0.0]}, "learning_rates"),
         ({"tolerance_mm": -1.0}, "tolerance_mm"),
+        ({"protocols": []}, "protocols"),
+        ({"protocols": ["linear", "linear"]}, "protocols"),
+        ({"protocols": ["deep"]}, "finetune, linear, nonlinear"),
         ({"checkpoints": [], "backbone": NETWORK}, "crop_size"),
     ],
 )
@@ -114,6 +117,20 @@ def test_a_checkpoint_file_names_its_arm(run: Path, tmp_path: Path) -> None:
     assert name_arms([copied], scratch=False)[0].name == "downloaded"
 
 
+def test_a_run_called_like_an_arm_of_ours_is_numbered(tmp_path: Path) -> None:
+    arms = name_arms([write_run(tmp_path / "random")], scratch=True)
+    assert [arm.name for arm in arms] == ["scratch", "random-2"]
+
+
+def test_training_longer_sees_what_pretraining_saw(plan_of: MakePlan) -> None:
+    *_, long = plan_of(long=True, recipe=FinetuneRecipe(batch_size=2, accumulate=2)).arms
+    assert (long.name, long.extra_steps) == ("scratch-long", 123 * 6 // 4)
+    with pytest.raises(SelfscanError, match="leave out --long"):
+        plan_of(
+            long=True, checkpoints=[], backbone=NETWORK, recipe=FinetuneRecipe(crop_size=(16,) * 3)
+        )
+
+
 def test_subsets_from_a_file(store: Path, tmp_path: Path) -> None:
     file = tmp_path / "splits.json"
     few = {"1": ["scan-3"], "2": ["scan-3", "scan-0"], "3": ["scan-3", "scan-0", "scan-8"]}
@@ -133,11 +150,26 @@ def test_a_comparison_may_grow(plan_of: MakePlan, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "plan.json").read_text())["seeds"] == [0, 1, 2]
 
 
+def test_a_comparison_goes_on_where_the_recipe_gained_fields_that_change_nothing(
+    plan_of: MakePlan, tmp_path: Path
+) -> None:
+    settle(plan_of(), tmp_path)
+    file = tmp_path / "plan.json"
+    earlier = json.loads(file.read_text())
+    del earlier["recipe"]["loss"]
+    del earlier["recipe"]["optimizer"]["momentum"]
+    file.write_text(json.dumps(earlier))
+    with pytest.raises(SelfscanError, match=r"recipe.loss \(sigmoid where it was None\)"):
+        settle(plan_of(recipe=FinetuneRecipe(loss="sigmoid")), tmp_path)
+    settle(plan_of(), tmp_path)
+    assert json.loads(file.read_text())["recipe"]["loss"] == "softmax"
+
+
 def test_a_comparison_of_another_kind_is_refused(
     plan_of: MakePlan, run: Path, tmp_path: Path
 ) -> None:
     settle(plan_of(), tmp_path)
-    with pytest.raises(SelfscanError, match="another recipe"):
+    with pytest.raises(SelfscanError, match=r"another recipe.steps \(7 where it was 1000\)"):
         settle(plan_of(recipe=FinetuneRecipe(steps=7)), tmp_path)
     plan = plan_of()
     with pytest.raises(SelfscanError, match="another subset of 2 cases"):

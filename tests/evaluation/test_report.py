@@ -4,6 +4,7 @@ import re
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from page_parser import Page
 from planted import planted_scores, write_finished
@@ -45,7 +46,10 @@ def test_the_verdict_comes_first_and_quotes_the_interval(page: str) -> None:
 
 
 def test_the_tables_hold_each_arm_and_structure(page: str) -> None:
-    for text in ("anterior", "posterior", "NSD at 2 mm", "0 of 75", "Read with care"):
+    for text in (
+        "anterior", "posterior", "NSD at 2 mm", "0 of 75", "Read with care", "Labels saved",
+        "Scratch needs",
+    ):  # fmt: skip
         assert text in page
 
 
@@ -109,3 +113,23 @@ def test_several_arms_have_a_verdict_each(tmp_path: Path) -> None:
     text = render(gather(write_finished(tmp_path / "several", cases)))
     assert "one: Pre-training helped." in text
     assert "two: Pre-training helped." in text
+
+
+def test_frozen_features_and_longer_training_have_their_say(tmp_path: Path) -> None:
+    tuned = planted_scores(
+        lift=0.04, arms=("scratch", "models-genesis", "scratch-long"), labels=(4, 8), cases=12
+    )
+    frozen = planted_scores(
+        lift=0.2, arms=("random", "models-genesis"), labels=(4, 8), cases=12, protocol="linear"
+    )
+    text = render(gather(write_finished(tmp_path / "both", pd.concat([frozen, tuned]))))
+    for said in (
+        "Pre-training helped.",
+        "fine-tuning together: No evidence that pre-training helped.",
+        "Linear probe of frozen features.",
+        "Pre-trained features know more than random ones.",
+        "above random",
+    ):
+        assert said in text
+    assert text.index("above scratch") < text.index("above random")
+    assert Page(text).open == []

@@ -2,17 +2,17 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pandas as pd
 import pytest
 from planted import planted_scores
 
+from selfscan.evaluation.resampling import bootstrap
 from selfscan.evaluation.statistics import (
-    Grid,
-    bootstrap,
+    Effect,
     case_scores,
-    effect,
+    effects,
     grid,
+    paired,
     summarize,
 )
 
@@ -32,6 +32,11 @@ def scores_of(values: dict[tuple[str, int, str, str], float]) -> pd.DataFrame:
             for (arm, seed, subject, case), score in values.items()
         ]
     )
+
+
+def the_effect(scores: pd.DataFrame) -> Effect:
+    (found,) = effects(scores, ["models-genesis"], baseline="scratch", labels=(4, 8, 12))
+    return found
 
 
 def test_a_case_scores_the_mean_of_its_classes() -> None:
@@ -71,37 +76,9 @@ def test_a_missing_run_is_an_error() -> None:
         grid(scores, "a", (4,))
 
 
-def test_one_patient_has_no_interval() -> None:
-    found = bootstrap(Grid(np.full((3, 1), 0.5), np.ones(1)))
-    assert found.value == 0.5
-    assert math.isnan(found.low)
-
-
-def test_the_interval_shrinks_as_cases_come() -> None:
-    random = np.random.default_rng(0)
-    few, many = random.normal(0.7, 0.1, (3, 10)), random.normal(0.7, 0.1, (3, 1000))
-    narrow, wide = bootstrap(Grid(many, np.ones(1000))), bootstrap(Grid(few, np.ones(10)))
-    assert narrow.high - narrow.low < 0.3 * (wide.high - wide.low)
-
-
-def test_the_interval_of_many_cases_agrees_with_the_normal_one() -> None:
-    values = np.random.default_rng(1).normal(0.7, 0.1, (1, 400))
-    found = bootstrap(Grid(values, np.ones(400)))
-    half = 1.96 * values.std(ddof=1) / 20
-    assert found.low == pytest.approx(found.value - half, abs=0.002)
-    assert found.high == pytest.approx(found.value + half, abs=0.002)
-
-
-def test_runs_that_differ_widen_the_interval() -> None:
-    values = np.random.default_rng(0).normal(0.7, 0.02, (3, 50))
-    unlucky = values + np.array([[-0.05], [0.0], [0.05]])
-    narrow, wide = (bootstrap(Grid(scores, np.ones(50))) for scores in (values, unlucky))
-    assert wide.high - wide.low > 3 * (narrow.high - narrow.low)
-
-
 def test_a_planted_lift_is_found_with_its_size() -> None:
     scores = case_scores(planted_scores(lift=0.03))
-    found = effect(scores, "models-genesis", baseline="scratch", labels=(4, 8, 12))
+    found = the_effect(scores)
     assert found.difference.value == pytest.approx(0.03, abs=0.01)
     assert found.difference.low > 0
     assert found.p_value < 0.01
@@ -110,15 +87,10 @@ def test_a_planted_lift_is_found_with_its_size() -> None:
 
 def test_the_exact_p_value_of_four_patients_who_agree() -> None:
     scores = case_scores(planted_scores(lift=0.2, cases=4))
-    found = effect(scores, "models-genesis", baseline="scratch", labels=(4, 8, 12))
+    found = the_effect(scores)
     assert found.p_value == pytest.approx(2 / 2**4)
+    assert found.better == 4
     assert found.smallest_p == pytest.approx(found.p_value)
-
-
-def test_equal_seeds_give_equal_intervals() -> None:
-    sample = Grid(np.random.default_rng(0).normal(size=(3, 9)), np.ones(9))
-    assert bootstrap(sample) == bootstrap(sample)
-    assert bootstrap(sample) != bootstrap(sample, seed=1)
 
 
 def test_the_summary_has_a_row_an_arm_and_number_of_labels() -> None:
@@ -134,17 +106,34 @@ def test_a_seed_that_fails_at_every_number_of_labels_counts_once() -> None:
     rows = planted_scores(lift=0.03)
     failed = (rows["arm"] == "models-genesis") & (rows["seed"] == 1)
     rows.loc[failed, "dice"] = 0.0
-    found = effect(case_scores(rows), "models-genesis", baseline="scratch", labels=(4, 8, 12))
+    found = the_effect(case_scores(rows))
     assert found.difference.value < -0.1
     assert not found.difference.excludes_zero
 
 
-@pytest.mark.slow
-def test_false_positives_are_few_where_runs_hardly_differ() -> None:
-    random = np.random.default_rng(0)
-    wrong = 0
-    for _ in range(300):
-        change = random.normal(0, 0.04, (1, 25)) + random.normal(0, 0.04, (3, 25))
-        change += random.normal(0, 0.005, (3, 1))
-        wrong += bootstrap(Grid(change, np.ones(25))).excludes_zero
-    assert wrong <= 0.07 * 300
+def test_each_case_has_its_difference() -> None:
+    rows = planted_scores(lift=0.0, cases=2, seeds=(0, 1), labels=(4,))
+    rows["dice"] = 0.5
+    rows.loc[(rows["arm"] == "models-genesis") & (rows["case"] == "case_001"), "dice"] = 0.8
+    rows.loc[(rows["arm"] == "scratch") & (rows["seed"] == 1), "dice"] = 0.3
+    table = paired(rows, baseline="scratch").set_index("case")
+    assert list(table["difference"]) == pytest.approx([0.1, 0.4])
+    assert list(table["arm"]) == ["models-genesis"] * 2
+
+
+def test_several_arms_have_corrected_p_values_and_wider_deciding_intervals() -> None:
+    scores = case_scores(planted_scores(lift=0.02, arms=("scratch", "one", "two")))
+    alone = effects(scores, ["one"], baseline="scratch", labels=(4, 8))[0]
+    both = effects(scores, ["one", "two"], baseline="scratch", labels=(4, 8))
+    assert both[0].difference == alone.difference
+    assert both[0].deciding.low < alone.deciding.low
+    assert alone.deciding == alone.difference
+    assert both[0].p_value >= alone.p_value
+    assert both[0].detectable > alone.detectable
+
+
+def test_intervals_of_means_stay_within_what_dice_can_be() -> None:
+    rows = planted_scores(lift=0.0, arms=("scratch",), labels=(4,), seeds=(0, 1), cases=6)
+    rows.loc[rows["seed"] == 1, "dice"] = 0.05
+    (row,) = summarize(rows, baseline=None).to_dict("records")
+    assert (row["dice_low"], row["dice_high"]) == (0.0, 1.0)

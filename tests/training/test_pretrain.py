@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,12 +26,14 @@ from selfscan.methods.method import MethodConfig, OptimizerConfig
 from selfscan.methods.models_genesis import ModelsGenesisConfig
 from selfscan.methods.swin_unetr import SwinUNETRPretrainingConfig
 from selfscan.networks.unet3d import UNet3DConfig
+from selfscan.scans.seen import FILE, Seen
 from selfscan.scans.store import Store
 from selfscan.training.engine import EngineConfig
 from selfscan.training.finetune import FinetuneRecipe, finetune
 from selfscan.training.online_probe import OnlineProbe
 from selfscan.training.pretrain import PretrainRecipe, pretrain
 from selfscan.training.probe import ProbeRecipe, probe
+from selfscan.training.seen_scans import note_seen
 from selfscan.transforms.cutout import CutoutConfig
 
 METHOD = ModelsGenesisConfig(
@@ -108,6 +111,7 @@ def test_a_run_leaves_what_later_verbs_need(finished: Path, store: Path) -> None
         "last.safetensors",
         "log.txt",
         "metrics.csv",
+        "seen.parquet",
         "state.ckpt",
         "tensorboard",
     ]
@@ -124,6 +128,17 @@ def test_a_run_leaves_what_later_verbs_need(finished: Path, store: Path) -> None
     assert config["method"]["init_args"]["crop_size"] == [16, 16, 16]
     with np.load(finished / "examples.npz") as shown:
         assert shown["target"].shape == (2, 1, 16, 16, 16)
+
+
+def test_what_it_saw_is_noted_and_nothing_else(finished: Path, store: Path) -> None:
+    seen = Seen.read(finished)
+    assert seen is not None
+    scans = Store(store)
+    assert [leak.case for leak in seen.leaks(scans) if leak.why == "the same voxels"] == [
+        "scan-0",
+        "scan-1",
+        "scan-2",
+    ]
 
 
 def test_metrics_hold_training_and_validation_values(finished: Path) -> None:
@@ -226,6 +241,23 @@ def test_a_run_can_start_from_another_with_other_channels(
     assert checkpoint.steps == load(finished).steps + 1
     assert "1 to 2 input channels" in capsys.readouterr().err
     assert (out / "load_report.json").exists()
+
+
+def test_what_is_seen_adds_up_from_run_to_run(
+    finished: Path, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = shutil.copytree(finished, tmp_path / "first")
+    source, test = Store(store), Store(store).select(splits=["test"])
+    Seen.of(source.select(ids=["scan-5"])).write(first)
+    note_seen(tmp_path, source.select(ids=["scan-4"]), source.select(ids=["scan-0"]), init=first)
+    seen = Seen.read(tmp_path)
+    assert seen is not None
+    assert {leak.case for leak in seen.leaks(test)} == {"scan-4", "scan-5"}
+    (first / FILE).unlink()
+    (tmp_path / FILE).unlink()
+    note_seen(tmp_path, source.select(ids=["scan-4"]), source.select(ids=["scan-0"]), init=first)
+    assert Seen.read(tmp_path) is None
+    assert "cannot be noted" in capsys.readouterr().err
 
 
 def test_a_checkpoint_of_other_preprocessing_is_refused(

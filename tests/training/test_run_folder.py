@@ -61,3 +61,18 @@ def test_what_does_not_decide_what_is_learned_may_change(tmp_path: Path) -> None
     open_folder(tmp_path, resume=True, recipe=Recipe(log_every=7), engine=engine)
     written = yaml.safe_load((tmp_path / "config.yaml").read_text())
     assert written["engine"]["workers"] == 2
+
+
+def test_a_run_goes_on_where_the_code_gained_an_argument_that_changes_nothing(
+    tmp_path: Path,
+) -> None:
+    open_folder(tmp_path)
+    config = tmp_path / "config.yaml"
+    written = yaml.safe_load(config.read_text())
+    del written["recipe"]["crop_size"]
+    config.write_text(yaml.safe_dump(written))
+    with pytest.raises(SelfscanError, match=r"recipe.crop_size \[4, 6\] where it was None"):
+        open_folder(tmp_path, resume=True, recipe=Recipe(crop_size=(4, 6)))
+    with pytest.raises(SelfscanError, match=r"extra 3 where it was None"):
+        open_folder(tmp_path, resume=True, extra=3)
+    open_folder(tmp_path, resume=True, extra=None)

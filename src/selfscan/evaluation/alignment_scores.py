@@ -14,7 +14,7 @@ from rich.table import Table
 from scipy.stats import t as students_t
 
 from selfscan.evaluation.alignment import WARP
-from selfscan.evaluation.statistics import Estimate
+from selfscan.evaluation.resampling import Estimate
 from selfscan.files import written_atomically
 from selfscan.progress import console
 

@@ -1,4 +1,4 @@
-"""One cell of a comparison: fine-tune one arm once, and score it on every test case."""
+"""One cell of a comparison: fine-tune or probe one arm once, and score it on every test case."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from selfscan.scans.crew import crew, spread
 from selfscan.scans.store import Store
 from selfscan.training.engine import EngineConfig
 from selfscan.training.finetune import finetune
+from selfscan.training.probe import probe
 from selfscan.training.scores import score_rows
 from selfscan.training.segmentation import load_segmenter, segment_volume
 
@@ -59,7 +60,7 @@ def run_cells(
         left = elapsed / len(found) * (len(cells) - len(found))
         console.print(
             f"{title} {len(found)}/{len(cells)}: {cell}: Dice {value:.3f}; "
-            f"{_duration(elapsed)} so far, about {_duration(left)} left",
+            f"{duration(elapsed)} so far, about {duration(left)} left",
             highlight=False,
             soft_wrap=True,
         )
@@ -76,6 +77,7 @@ def tune(cell: Cell, plan: Plan, out: Path, engine: EngineConfig) -> float:
     if not done.exists():
         recipe = replace(
             plan.recipe,
+            steps=plan.recipe.steps + cell.arm.extra_steps,
             optimizer=replace(plan.recipe.optimizer, learning_rate=cell.learning_rate),
             window_hu=plan.recipe.window_hu if cell.arm.checkpoint else plan.window_hu,
         )
@@ -99,28 +101,24 @@ def tune(cell: Cell, plan: Plan, out: Path, engine: EngineConfig) -> float:
 
 
 def score(cell: Cell, plan: Plan, out: Path, engine: EngineConfig) -> float:
-    """Fine-tune, segment each test case and write the cell's scores; return the mean Dice.
+    """Fine-tune or probe, segment each test case, write the scores; return the mean Dice.
 
     A cell that has its scores is done.
     """
     file = out / cell.folder / SCORES
     if not file.exists():
-        tune(cell, plan, out, engine)
         store = Store(plan.store).select(ids=plan.test)
-        rows: list[dict[str, Any]] = []
-        for id, prediction in predictions(file.parent, store, plan, engine):
-            record = store[store.find(id)]
-            metrics = case_metrics(
-                prediction,
-                store.read_labels(store.find(id)),
-                classes=store.label_names,
-                spacing=record.spacing,
-                tolerance_mm=plan.tolerance_mm,
-            )
-            rows += [row | {"subject": record.subject} for row in score_rows(id, metrics)]
-        placed = {"arm": cell.arm.name, "labels": cell.labels, "seed": cell.seed}
+        subject_of = dict(zip(store.ids, store.subjects, strict=True))
+        if cell.protocol == "finetune":
+            tune(cell, plan, out, engine)
+            rows = score_cases(file.parent, store, plan, engine)
+        else:
+            rows = _probed(cell, file.parent / "probe", plan, engine)
+        placed: dict[str, Any] = {"protocol": cell.protocol, "arm": cell.arm.name}
+        placed |= {"labels": cell.labels, "seed": cell.seed}
+        table = pd.DataFrame([placed | row | {"subject": subject_of[row["case"]]} for row in rows])
         with written_atomically(file) as temporary:
-            pd.DataFrame([placed | row for row in rows]).to_parquet(temporary, index=False)
+            table.to_parquet(temporary, index=False)
     return float(pd.read_parquet(file)["dice"].mean())
 
 
@@ -145,7 +143,10 @@ def predictions(
 
 def gather_scores(cells: Sequence[Cell], out: Path) -> pd.DataFrame:
     """The scores of all cells, also written to `cases.parquet`."""
-    cases = pd.concat([pd.read_parquet(out / cell.folder / SCORES) for cell in cells])
+    tables = [
+        pd.read_parquet(out / cell.folder / SCORES).assign(protocol=cell.protocol) for cell in cells
+    ]
+    cases = pd.concat(tables)
     with written_atomically(out / SCORES) as temporary:
         cases.to_parquet(temporary, index=False)
     return cases.reset_index(drop=True)
@@ -155,6 +156,50 @@ def validation_dice(folder: Path) -> float:
     """The best mean Dice of the validation cases during a fine-tuning run."""
     metrics = pd.read_csv(folder / "metrics.csv")
     return float(metrics.loc[metrics["name"] == "validation/dice", "value"].max())
+
+
+def score_cases(
+    folder: Path, store: Store, plan: Plan, engine: EngineConfig
+) -> list[dict[str, Any]]:
+    """Rows of scores that a fine-tuned model has on scans, one a case and class."""
+    rows: list[dict[str, Any]] = []
+    for id, prediction in predictions(folder, store, plan, engine):
+        i = store.find(id)
+        metrics = case_metrics(
+            prediction,
+            store.read_labels(i),
+            classes=store.label_names,
+            spacing=store[i].spacing,
+            tolerance_mm=plan.tolerance_mm,
+        )
+        rows += score_rows(id, metrics)
+    return rows
+
+
+def _probed(cell: Cell, folder: Path, plan: Plan, engine: EngineConfig) -> list[dict[str, Any]]:
+    assert cell.protocol != "finetune"
+    scored = probe(
+        plan.store,
+        folder,
+        checkpoint=cell.arm.checkpoint,
+        backbone=None if cell.arm.checkpoint else plan.backbone,
+        head=cell.protocol,
+        part=plan.part,
+        cases=list(plan.subsets[cell.labels]),
+        recipe=replace(
+            plan.probe,
+            crop_size=plan.recipe.crop_size,
+            window_hu=None if cell.arm.checkpoint else plan.window_hu,
+            tolerance_mm=plan.tolerance_mm,
+        ),
+        train_split=plan.train_split,
+        validation_split=plan.validation_split,
+        test_split=plan.test_split,
+        engine=engine,
+        seed=cell.seed,
+        resume=folder.exists(),
+    )
+    return [{str(key): value for key, value in row.items()} for row in scored.to_dict("records")]
 
 
 def _results(
@@ -172,7 +217,8 @@ def _results(
         yield from spread(client, action, cells)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds as people say them."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

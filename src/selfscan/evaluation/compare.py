@@ -9,9 +9,18 @@ from pathlib import Path
 from time import monotonic
 
 from selfscan.configuration import save_config
+from selfscan.evaluation.budget import (
+    fit_budget,
+    measure,
+    parse_duration,
+    print_costs,
+    tell_left_out,
+)
 from selfscan.evaluation.cells import gather_scores, run_cells, score, tune
+from selfscan.evaluation.guards import guard
 from selfscan.evaluation.illustrate import save_embeddings, save_pictures
 from selfscan.evaluation.outcome import best_rates, print_summary, save_outcome
+from selfscan.evaluation.plan import Protocol
 from selfscan.evaluation.planning import announce, make_plan, settle
 from selfscan.evaluation.report import write_report
 from selfscan.files import claim_folder
@@ -20,6 +29,7 @@ from selfscan.progress import console
 from selfscan.scans.crew import stopped_by_signals
 from selfscan.training.engine import EngineConfig
 from selfscan.training.finetune import FinetuneRecipe
+from selfscan.training.probe import ProbeRecipe
 
 
 def compare(
@@ -30,14 +40,21 @@ def compare(
     checkpoints: Sequence[Path] = (),
     seeds: Sequence[int] = (0, 1, 2),
     backbone: BackboneConfig | None = None,
+    protocols: Sequence[Protocol] = ("finetune",),
     recipe: FinetuneRecipe | None = None,
+    probing: ProbeRecipe | None = None,
     learning_rates: Sequence[float] = (),
     subsets: Path | None = None,
     train_split: str = "train",
     validation_split: str | None = "validation",
     test_split: str = "test",
     scratch: bool = True,
+    long: bool = False,
     tolerance_mm: float = 2.0,
+    pretraining_stores: Sequence[Path] = (),
+    allow_leaks: bool = False,
+    plan: bool = False,
+    budget: str | None = None,
     workers: int = 1,
     scheduler: str | None = None,
     engine: EngineConfig | None = None,
@@ -58,7 +75,10 @@ def compare(
         seeds: One run of each arm and number of labels for each seed; three or more tell the luck
             of a run from the effect.
         backbone: The network of all arms; by default that of the first checkpoint.
+        protocols: What is done with each network: `finetune` it, or fit a `linear` or `nonlinear`
+            head on its frozen features, as `probe` does, against those of random weights.
         recipe: How every arm is fine-tuned.
+        probing: How heads are fitted; crop size, window and tolerance are those of the comparison.
         learning_rates: Peak learning rates to choose from, for each arm by the validation cases at
             the middle number of labels and the first seed; by default the recipe's is taken.
         subsets: JSON of `{"4": [ids], ...}`, alone or under the key `train_few`; by default nested
@@ -66,8 +86,16 @@ def compare(
         train_split: Where labelled cases come from.
         validation_split: Where the best step and the learning rate are chosen.
         test_split: Cases that are scored.
-        scratch: Whether to train from random weights too.
+        scratch: Whether to train from random weights too, and to probe them.
+        long: Whether to train from random weights for longer too: by as many steps as see the
+            voxels that the longest pre-training saw, at the learning rate of `scratch`.
         tolerance_mm: Distance up to which surfaces count as equal, for NSD.
+        pretraining_stores: Stores that checkpoints were pre-trained on, for those that lie without
+            the `seen.parquet` of their run, to look for test cases among them.
+        allow_leaks: Go on where a pre-training saw test cases, and mark its arm as tainted.
+        plan: Only measure a few steps, and print the cells, steps, time and disk that are to come.
+        budget: A time such as `2h`: a few steps are measured, and what would take longer is left
+            out and told, more seeds than three first.
         workers: Cells at a time on this machine, one thread each; 1 runs them one by one.
         scheduler: Address of a running Dask scheduler whose workers see the same folders.
         engine: Where each cell runs.
@@ -75,18 +103,20 @@ def compare(
         overwrite: Delete what `out` holds.
 
     Returns:
-        The report, one HTML file.
+        The report, one HTML file; where only a plan was asked for, its folder, untouched.
 
     Raises:
         ValueError: An argument out of range; nothing was done.
-        SelfscanError: Cases, labels or checkpoints are missing, or `out` holds something else.
+        SelfscanError: Cases, labels or checkpoints are missing, a pre-training saw test cases, or
+            `out` holds something else.
         ContractError: A checkpoint was trained on scans prepared in another way.
     """
     arguments = {**locals()}
     if workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")
     recipe, engine = recipe or FinetuneRecipe(), engine or EngineConfig()
-    plan = make_plan(
+    seconds = None if budget is None else parse_duration(budget)
+    planned = make_plan(
         Path(store).resolve(),
         labels=labels,
         checkpoints=[Path(path) for path in checkpoints],
@@ -98,29 +128,46 @@ def compare(
         splits=(train_split, validation_split, test_split),
         scratch=scratch,
         tolerance_mm=tolerance_mm,
+        protocols=protocols,
+        probing=probing,
+        long=long,
     )
-    folder = claim_folder(Path(out), resume=resume, overwrite=overwrite)
-    settle(plan, folder)
-    save_config(folder, arguments | {"recipe": recipe, "engine": engine})
-    announce(plan, folder)
-
+    findings = guard(planned, stores=pretraining_stores, allow_leaks=allow_leaks)
     if workers > 1 or scheduler is not None:
         engine = replace(engine, threads=engine.threads or 1, workers=0)
+    if plan or seconds is not None:
+        costs = measure(planned, engine)
+        if seconds is not None:
+            planned, left_out = fit_budget(
+                planned, costs, Path(out), seconds=seconds, workers=workers
+            )
+            tell_left_out(left_out, str(budget))
+        print_costs(planned, costs, Path(out), workers=workers)
+    if plan:
+        return Path(out)
+    folder = claim_folder(Path(out), resume=resume, overwrite=overwrite)
+    settle(planned, folder)
+    findings.write(folder)
+    save_config(folder, arguments | {"recipe": recipe, "probing": planned.probe, "engine": engine})
+    announce(planned, folder)
+
     begun = monotonic()
-    tuning = partial(tune, plan=plan, out=folder, engine=engine)
-    scoring = partial(score, plan=plan, out=folder, engine=engine)
+    tuning = partial(tune, plan=planned, out=folder, engine=engine)
+    scoring = partial(score, plan=planned, out=folder, engine=engine)
     with stopped_by_signals("finished cells are kept; give --resume to go on"):
         tried = run_cells(
-            plan.trials(), tuning, title="trial", workers=workers, scheduler=scheduler
+            planned.trials(), tuning, title="trial", workers=workers, scheduler=scheduler
         )
         rates = best_rates(tried)
-        cells = plan.cells(rates)
+        cells = planned.cells(rates)
         run_cells(cells, scoring, title="cell", workers=workers, scheduler=scheduler)
         cases = gather_scores(cells, folder)
-        save_pictures(cases, plan, rates, folder, engine)
-        save_embeddings(plan, folder, engine)
-    save_outcome(cases, plan, tried, rates, folder, seconds=monotonic() - begun)
-    print_summary(cases, plan)
+        if "finetune" in planned.protocols:
+            tuned = cases[cases["protocol"] == "finetune"]
+            save_pictures(tuned, planned, rates, folder, engine)
+        save_embeddings(planned, folder, engine)
+    save_outcome(cases, planned, tried, rates, folder, seconds=monotonic() - begun)
+    print_summary(cases)
     report = write_report(folder)
     console.print(f"report: {report}", highlight=False, soft_wrap=True)
     return report

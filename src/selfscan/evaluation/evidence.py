@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from selfscan.evaluation.embedding_picture import EMBEDDINGS, ColoredScan, load_colored
+from selfscan.evaluation.guards import Findings
 from selfscan.evaluation.pictures import FOLDER, ROLES, Overlay
 
 
@@ -46,10 +47,11 @@ class Evidence:
     Attributes:
         plan: What `plan.json` holds: what was to be done.
         outcome: What `outcome.json` holds: how it went.
-        cases: One row an arm, number of labels, seed, test case and class.
+        cases: One row a protocol, arm, number of labels, seed, test case and class.
         curves: Of fine-tuning: `arm`, `labels`, `seed`, `step`, `name`, `value`.
         pretraining: One entry a pre-trained arm.
         overlays: Best, median and worst case, as far as there are so many.
+        findings: What makes the comparison unfair or blind.
     """
 
     plan: dict[str, Any]
@@ -58,6 +60,11 @@ class Evidence:
     curves: pd.DataFrame
     pretraining: tuple[PreTraining, ...]
     overlays: tuple[Overlay, ...]
+    findings: Findings
+
+
+LOAD = "load_report.json"
+_NO_CURVES = pd.DataFrame({name: [] for name in ("arm", "labels", "seed", "step", "name", "value")})
 
 
 def gather(folder: Path) -> Evidence:
@@ -68,13 +75,14 @@ def gather(folder: Path) -> Evidence:
             arm=cell["arm"], labels=cell["labels"], seed=cell["seed"]
         )
         for cell in outcome["cells"]
+        if cell["protocol"] == "finetune"
     ]
     pictures = [folder / FOLDER / f"{role}.npz" for role in ROLES]
     return Evidence(
         plan=json.loads((folder / "plan.json").read_text()),
         outcome=outcome,
         cases=pd.read_parquet(folder / "cases.parquet"),
-        curves=pd.concat(curves),
+        curves=pd.concat(curves) if curves else _NO_CURVES,
         pretraining=tuple(
             PreTraining(
                 arm=arm["name"],
@@ -87,6 +95,7 @@ def gather(folder: Path) -> Evidence:
             if arm["checkpoint"]
         ),
         overlays=tuple(Overlay.load(path) for path in pictures if path.exists()),
+        findings=Findings.read(folder),
     )
 
 
@@ -110,5 +119,7 @@ def _embeddings(file: Path) -> list[ColoredScan]:
 
 def _load_report(folder: Path, arm: str, outcome: dict[str, Any]) -> dict[str, Any]:
     cell = next(cell for cell in outcome["cells"] if cell["arm"] == arm)
-    found: dict[str, Any] = json.loads((folder / cell["folder"] / "load_report.json").read_text())
+    run = folder / cell["folder"]
+    file = run / LOAD if cell["protocol"] == "finetune" else run / "probe" / LOAD
+    found: dict[str, Any] = json.loads(file.read_text())
     return found

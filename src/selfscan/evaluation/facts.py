@@ -8,7 +8,8 @@ from pathlib import PurePath
 from typing import Any
 
 from selfscan.evaluation.evidence import Evidence, PreTraining
-from selfscan.evaluation.statistics import RESAMPLES, SCRATCH
+from selfscan.evaluation.resampling import RESAMPLES
+from selfscan.evaluation.statistics import SCRATCH
 
 
 def header_facts(evidence: Evidence) -> dict[str, Any]:
@@ -59,6 +60,7 @@ def how_it_was_done(evidence: Evidence) -> list[tuple[str, str]]:
             f"{recipe['optimizer']['warmup_steps']} warm-up steps",
         ),
         ("Learning rates", _rates(evidence)),
+        *_probes(plan),
         ("Model tested", _selection(plan)),
         ("Test cases", f"{len(plan['test'])}: {_joined(plan['test'])}"),
         (
@@ -91,7 +93,8 @@ def load_counts(arm: PreTraining) -> dict[str, Any]:
 
 def _arm(arm: dict[str, Any], *, probed: bool) -> str:
     if not arm["checkpoint"]:
-        return f"{arm['name']}: random weights"
+        extra = arm["extra_steps"]
+        return f"{arm['name']}: random weights" + (f", {extra:,} steps more" if extra else "")
     method = arm["method"] or "an unknown method"
     source = f" ({arm['source']})" if arm["source"] else ""
     best = PurePath(arm["checkpoint"]).name == "best.safetensors"
@@ -100,6 +103,20 @@ def _arm(arm: dict[str, Any], *, probed: bool) -> str:
         f"{arm['name']}: {method}{source}, {arm['steps']:,} steps on {arm['scans']} scans, "
         "without labels" + (chosen if probed and best else "")
     )
+
+
+def _probes(plan: dict[str, Any]) -> list[tuple[str, str]]:
+    """How heads were fitted on frozen features, where they were."""
+    heads = [name for name in plan["protocols"] if name != "finetune"]
+    if not heads:
+        return []
+    probe = plan["probe"]
+    said = (
+        f"{_joined(heads)}: {probe['voxels_per_class']:,} voxels of each structure and "
+        f"{probe['background_voxels']:,} of the background a labelled case, features of the "
+        f"{plan['part']}; the share of the class prior chosen on the validation cases"
+    )
+    return [("Probes", said)]
 
 
 def _rates(evidence: Evidence) -> str:

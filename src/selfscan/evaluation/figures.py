@@ -14,10 +14,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator
 
-from selfscan.evaluation.statistics import SCRATCH, case_scores
+from selfscan.evaluation.statistics import LONG, NOT_PRETRAINED, case_scores
 
 # Okabe and Ito's palette, told apart by color-blind readers; from scratch is always the gray.
 GRAY = "#6e6e6e"
+LIGHT_GRAY = "#a9a9a9"
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 FLOOR_COLORS = (GRAY, COLORS[1], COLORS[2])  # what an embedding must beat
 INK = "#222222"
@@ -42,10 +43,10 @@ STYLE: dict[Any, Any] = {
 
 
 def arm_colors(arms: Sequence[str]) -> dict[str, str]:
-    """One color an arm, gray for `scratch`."""
-    trained = [arm for arm in arms if arm != SCRATCH]
+    """One color an arm, grays for those without pre-training."""
+    trained = [arm for arm in arms if arm not in NOT_PRETRAINED]
     colors = {arm: COLORS[i % len(COLORS)] for i, arm in enumerate(trained)}
-    return {arm: colors.get(arm, GRAY) for arm in arms}
+    return {arm: colors.get(arm, LIGHT_GRAY if arm == LONG else GRAY) for arm in arms}
 
 
 def encode(canvas: Canvas, *, dots_per_inch: int) -> str:
@@ -85,7 +86,7 @@ def dice_by_labels(cases: pd.DataFrame, summary: pd.DataFrame, *, baseline: str 
         for panel in axes:
             panel.set_xticks(range(len(counts)), [str(count) for count in counts])
             panel.set_xlim(-0.5, len(counts) - 0.5)
-            panel.set_xlabel("labelled cases used for fine-tuning")
+            panel.set_xlabel("labelled cases")
             panel.grid(axis="y")
     return canvas
 
@@ -108,7 +109,7 @@ def paired_cases(cases: pd.DataFrame, *, baseline: str) -> Canvas:
         for axes, count in zip(panels, counts, strict=True):
             axes.plot(limits, limits, color="#bbbbbb", linewidth=0.9, zorder=1)
             for arm, color in colors.items():
-                if arm == baseline:
+                if arm in (*NOT_PRETRAINED, baseline):
                     continue
                 pairs = pd.concat([scores[baseline][count], scores[arm][count]], axis=1)
                 theirs, ours = pairs.to_numpy().T

@@ -13,13 +13,26 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from selfscan.checkpoints.checkpoint import load
+from selfscan.evaluation.labels_saved import labels_saved
 from selfscan.evaluation.plan import Arm, Cell, Plan
 from selfscan.evaluation.provenance import provenance
-from selfscan.evaluation.statistics import summarize
+from selfscan.evaluation.statistics import LONG, SCRATCH, baseline_of, paired, summarize
 from selfscan.evaluation.verdict import p_text, verdicts
 from selfscan.files import written_atomically
 from selfscan.progress import console
 from selfscan.scans.store import Store
+
+PROTOCOL_NAMES = {
+    "finetune": "Fine-tuning",
+    "linear": "Linear probe of frozen features",
+    "nonlinear": "Non-linear probe of frozen features",
+}
+
+
+def by_protocol(cases: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The rows of each protocol, fine-tuning first."""
+    parts = {name: cases[cases["protocol"] == name] for name in PROTOCOL_NAMES}
+    return {name: part for name, part in parts.items() if len(part)}
 
 
 def best_rates(tried: Mapping[Cell, float]) -> dict[str, float]:
@@ -40,12 +53,31 @@ def save_outcome(
     *,
     seconds: float,
 ) -> None:
-    """Write `summary.csv`, `outcome.json` and what the arms' runs can show, under `arms/`."""
-    with written_atomically(folder / "summary.csv") as temporary:
-        summarize(cases, baseline=plan.baseline).to_csv(temporary, index=False)
+    """Write what was found and how: tables, `outcome.json`, and what runs can show, in `arms/`.
+
+    `summary.csv` has a row an arm and number of labels, `differences.csv` one a test case too.
+    """
+    parts = by_protocol(cases)
+    baselines = {name: baseline_of(list(part["arm"].unique())) for name, part in parts.items()}
+    tables = {
+        "summary.csv": [
+            summarize(part, baseline=baselines[name]).assign(protocol=name)
+            for name, part in parts.items()
+        ],
+        "differences.csv": [
+            paired(part, baseline=baseline).assign(protocol=name)
+            for name, part in parts.items()
+            if (baseline := baselines[name]) is not None
+        ],
+    }
+    for file, found in tables.items():
+        if found:
+            with written_atomically(folder / file) as temporary:
+                pd.concat(found).to_csv(temporary, index=False)
     scans = Store(plan.store)
     cells = [
         {"arm": c.arm.name, "labels": c.labels, "seed": c.seed, "folder": str(c.folder)}
+        | {"protocol": c.protocol}
         for c in plan.cells(rates)
     ]
     trials = [
@@ -66,10 +98,16 @@ def save_outcome(
         temporary.write_text(json.dumps(outcome, indent=2) + "\n")
 
 
-def print_summary(cases: pd.DataFrame, plan: Plan) -> None:
-    """Print the table of mean Dice and differences, and the verdicts."""
+def print_summary(cases: pd.DataFrame) -> None:
+    """For each protocol, print the table of mean Dice and differences, and the verdicts."""
+    for protocol, part in by_protocol(cases).items():
+        _print_protocol(part, PROTOCOL_NAMES[protocol])
+
+
+def _print_protocol(cases: pd.DataFrame, name: str) -> None:
+    baseline = baseline_of(list(cases["arm"].unique()))
     table = Table(
-        title="Dice of the test cases (95% intervals)",
+        title=f"{name}: Dice of the test cases (95% intervals)",
         title_justify="left",
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),  # fits 80 columns
@@ -78,25 +116,36 @@ def print_summary(cases: pd.DataFrame, plan: Plan) -> None:
     table.add_column("arm", overflow="fold")
     for heading in ("mean Dice", "difference", "p"):
         table.add_column(heading, justify="right", no_wrap=True)
-    summary = summarize(cases, baseline=plan.baseline).sort_values("labels", kind="stable")
+    summary = summarize(cases, baseline=baseline).sort_values("labels", kind="stable")
     for row in summary.to_dict("records"):
         shown = [f"{row['dice']:.3f} ({row['dice_low']:.3f}, {row['dice_high']:.3f})"]
-        if plan.baseline is not None and row["arm"] != plan.baseline:
+        if baseline is not None and row["arm"] != baseline:
             interval = f"({row['difference_low']:+.3f}, {row['difference_high']:+.3f})"
             p_value = p_text(row["p_value"]).removeprefix("= ")
             shown += [f"{row['difference']:+.3f} {interval}", p_value]
         table.add_row(str(row["labels"]), row["arm"], *shown)
     console.print(table)
-    for verdict in verdicts(cases, baseline=plan.baseline) if plan.baseline else []:
-        console.print(f"{verdict.headline} {verdict.sentence}", highlight=False, soft_wrap=True)
+    if baseline is None:
+        return
+    lines = [
+        f"{verdict.headline} {verdict.sentence}" for verdict in verdicts(cases, baseline=baseline)
+    ]
+    for found in labels_saved(cases, baseline=baseline):
+        value, low, high = found.texts
+        lines.append(
+            f"{found.arm} with {found.labels} labels: {baseline} needs {value} for the same Dice "
+            f"(95% interval {low} to {high})"
+        )
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True)
 
 
 def _describe(arm: Arm, plan: Plan, rates: Mapping[str, float], folder: Path) -> dict[str, Any]:
     """What the report says of an arm; its curves and pictures are copied, to outlive the run."""
-    rate = rates.get(arm.name, plan.recipe.optimizer.learning_rate)
+    rate = rates.get(SCRATCH if arm.name == LONG else arm.name, plan.recipe.optimizer.learning_rate)
     facts: dict[str, Any] = {"name": arm.name, "learning_rate": rate, "checkpoint": None}
     if arm.checkpoint is None:
-        return facts
+        return facts | {"extra_steps": arm.extra_steps}
     checkpoint = load(arm.checkpoint)
     method = checkpoint.method
     kept = folder / "arms" / arm.name

@@ -6,24 +6,28 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from selfscan.checkpoints.checkpoint import resolve
-from selfscan.configuration import as_plain
+from selfscan.configuration import as_plain, changes
 from selfscan.errors import SelfscanError
 from selfscan.evaluation.cells import SCORES
-from selfscan.evaluation.plan import Arm, Plan
-from selfscan.evaluation.statistics import SCRATCH
+from selfscan.evaluation.plan import Arm, Plan, Protocol
+from selfscan.evaluation.statistics import LONG, NOT_PRETRAINED, SCRATCH
 from selfscan.files import written_atomically
 from selfscan.networks.backbone import BackboneConfig
 from selfscan.progress import console
 from selfscan.scans.store import Store
 from selfscan.training.finetune import FinetuneRecipe, build_segmenter
+from selfscan.training.probe import ProbeRecipe
 from selfscan.training.start import Start, labelled_cases, labelled_split, starting_point
 
+PROTOCOLS = get_args(Protocol)
+
 # What a resumed comparison may add to; anything else would mix scores that do not compare.
-_MAY_GROW = ("arms", "subsets", "seeds", "learning_rates")
+_MAY_GROW = ("arms", "subsets", "seeds", "learning_rates", "protocols")
 
 
 def make_plan(
@@ -39,6 +43,9 @@ def make_plan(
     splits: tuple[str, str | None, str],
     scratch: bool,
     tolerance_mm: float,
+    protocols: Sequence[Protocol] = ("finetune",),
+    probing: ProbeRecipe | None = None,
+    long: bool = False,
 ) -> Plan:
     """Settle every choice, and check that each arm can be fine-tuned on the store.
 
@@ -54,6 +61,9 @@ def make_plan(
         splits: Names of the training, the validation and the test split.
         scratch: Whether there is an arm from random weights.
         tolerance_mm: For NSD.
+        protocols: What is done with each network.
+        probing: How heads are fitted on frozen features.
+        long: Whether there is an arm from random weights with the steps of pre-training added.
 
     Raises:
         ValueError: An argument out of range, or a network that does not suit.
@@ -61,6 +71,10 @@ def make_plan(
         ContractError: A checkpoint was trained on scans prepared in another way.
     """
     _check_numbers(labels, seeds, learning_rates, tolerance_mm)
+    if not protocols or len(set(protocols)) < len(protocols) or set(protocols) - set(PROTOCOLS):
+        raise ValueError(
+            f"protocols must be different ones of {', '.join(PROTOCOLS)}, got {list(protocols)}"
+        )
     scans, (train, validation, test) = Store(store), splits
     if learning_rates and labelled_split(scans, validation) is None:
         raise SelfscanError(
@@ -72,6 +86,8 @@ def make_plan(
     network = starts[0].backbone if starts else backbone
     if starts:
         recipe = replace(recipe, crop_size=recipe.crop_size or starts[0].crop_size)
+    if long:
+        arms = (*arms, Arm(LONG, extra_steps=extra_steps(starts, recipe)))
     starts = [_start(scans, arm, network, recipe) for arm in arms]
     for start in starts:
         build_segmenter(start, scans.label_names, load=recipe.load, seed=0)
@@ -80,7 +96,7 @@ def make_plan(
         store_digest=scans.digest(),
         arms=arms,
         backbone=starts[0].backbone,
-        window_hu=starts[-1].window_hu,
+        window_hu=next((s for s in reversed(starts) if s.checkpoint), starts[-1]).window_hu,
         subsets=choose_subsets(scans, labels, train_split=train, file=subsets),
         seeds=tuple(seeds),
         recipe=recipe,
@@ -89,7 +105,28 @@ def make_plan(
         validation_split=validation,
         test=scans.select(splits=[test], labelled=True).ids,
         tolerance_mm=tolerance_mm,
+        protocols=tuple(protocols),
+        probe=probing or ProbeRecipe(),
+        part="encoder" if any(start.part == "encoder" for start in starts) else "backbone",
+        test_split=test,
     )
+
+
+def extra_steps(starts: Sequence[Start], recipe: FinetuneRecipe) -> int:
+    """Steps of fine-tuning that see as many voxels as the longest pre-training did.
+
+    Raises:
+        SelfscanError: No checkpoint says how long its pre-training was.
+    """
+    size = recipe.crop_size
+    found = [start.checkpoint for start in starts if start.checkpoint]
+    seen = [one.steps * one.method.batch_size * prod(one.crop_size) for one in found if one.method]
+    if not seen or size is None:
+        raise SelfscanError(
+            "found no pre-training run among the checkpoints; expected one to say how much longer "
+            "to train from scratch; leave out --long"
+        )
+    return max(seen) // (recipe.batch_size * recipe.accumulate * prod(size))
 
 
 def settle(plan: Plan, folder: Path) -> None:
@@ -103,7 +140,12 @@ def settle(plan: Plan, folder: Path) -> None:
     now = as_plain(plan)
     if file.exists():
         before = json.loads(file.read_text())
-        differing = [key for key in now if key not in _MAY_GROW and _json(now)[key] != before[key]]
+        fixed = {key: getattr(plan, key) for key in now if key not in _MAY_GROW}
+        earlier = {key: value for key, value in before.items() if key not in _MAY_GROW}
+        differing = [
+            f"{name} ({value} where it was {was})"
+            for name, (was, value) in changes(earlier, fixed).items()
+        ]
         differing += _changed_arms(before, now) + _changed_subsets(before, now)
         if differing:
             raise SelfscanError(
@@ -122,7 +164,8 @@ def announce(plan: Plan, folder: Path) -> None:
     console.print(
         f"compare: {len(plan.arms)} arms ({', '.join(arm.name for arm in plan.arms)}) x "
         f"{len(plan.subsets)} numbers of labels ({', '.join(map(str, plan.subsets))}) x "
-        f"{len(plan.seeds)} seeds = {len(cells)} cells{chosen}, {plan.recipe.steps} steps each, "
+        f"{len(plan.seeds)} seeds, {', '.join(plan.protocols)}: {len(cells)} cells{chosen}, "
+        f"{plan.recipe.steps} steps of fine-tuning, "
         f"scored on {len(plan.test)} test cases" + (f"; {done} are done" if done else ""),
         highlight=False,
         soft_wrap=True,
@@ -140,7 +183,8 @@ def name_arms(checkpoints: Sequence[Path], *, scratch: bool) -> tuple[Arm, ...]:
     for path in checkpoints:
         file = resolve(path)
         name = path.resolve().name if path.is_dir() else _name_of_file(file)
-        taken = sum(arm.name == name or arm.name.startswith(f"{name}-") for arm in arms)
+        names = [*NOT_PRETRAINED, *(arm.name for arm in arms[scratch:])]
+        taken = sum(other == name or other.startswith(f"{name}-") for other in names)
         digest = sha256(file.read_bytes()).hexdigest()
         arms.append(Arm(f"{name}-{taken + 1}" if taken else name, file.resolve(), digest))
     if not arms:
@@ -232,7 +276,3 @@ def _changed_subsets(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[
         for count, ids in now["subsets"].items()
         if earlier.get(str(count), ids) != ids
     ]
-
-
-def _json(value: Any) -> Any:
-    return json.loads(json.dumps(value))

@@ -12,8 +12,11 @@ from selfscan.evaluation import figures, pictures
 from selfscan.evaluation.embedding_picture import embedding_plot
 from selfscan.evaluation.evidence import Evidence, PreTraining, gather
 from selfscan.evaluation.facts import header_facts, how_it_was_done, load_counts
+from selfscan.evaluation.guards import warnings
+from selfscan.evaluation.labels_saved import labels_saved
+from selfscan.evaluation.outcome import PROTOCOL_NAMES, by_protocol
 from selfscan.evaluation.page import PHOTO_DOTS, Plot, plot, render_page
-from selfscan.evaluation.statistics import SCRATCH, summarize
+from selfscan.evaluation.statistics import LONG, baseline_of, summarize
 from selfscan.evaluation.verdict import cautions, verdicts
 from selfscan.files import written_atomically
 
@@ -45,19 +48,18 @@ def render(evidence: Evidence) -> str:
 
 
 def _page(evidence: Evidence) -> dict[str, Any]:
-    plan, cases = evidence.plan, evidence.cases
-    names = [arm["name"] for arm in plan["arms"]]
-    baseline = SCRATCH if SCRATCH in names and len(names) > 1 else None
-    summary = summarize(cases, baseline=baseline)
-    counts = sorted(cases["labels"].unique())
+    plan = evidence.plan
+    parts = by_protocol(evidence.cases)
+    blocks = [_block(protocol, part) for protocol, part in parts.items()]
+    main = parts[blocks[0]["protocol"]]
+    counts = sorted(main["labels"].unique())
     return {
-        "verdicts": verdicts(cases, baseline=baseline) if baseline else [],
-        "cautions": cautions(cases),
-        "baseline": baseline,
-        "colors": figures.arm_colors(names),
-        "result": _grouped(summary.sort_values("labels", kind="stable"), "labels"),
-        "structures": [_structures(cases, count) for count in reversed(counts)],
-        "plots": _plots(evidence, summary, baseline),
+        "blocks": blocks,
+        "tainted": evidence.findings.tainted,
+        "cautions": warnings(evidence.findings) + cautions(main, baseline=blocks[0]["baseline"]),
+        "structures": [_structures(main, count) for count in reversed(counts)],
+        "colors": figures.arm_colors(list(evidence.cases["arm"].unique())),
+        "plots": _plots(evidence),
         "pretraining": [_shown(arm, evidence) for arm in evidence.pretraining],
         "overlays": [_overlay(overlay, plan) for overlay in evidence.overlays],
         "loads": [load_counts(arm) for arm in evidence.pretraining],
@@ -67,31 +69,45 @@ def _page(evidence: Evidence) -> dict[str, Any]:
     }
 
 
-def _plots(
-    evidence: Evidence, summary: pd.DataFrame, baseline: str | None
-) -> dict[str, Plot | None]:
-    cases = evidence.cases
+def _block(protocol: str, cases: pd.DataFrame) -> dict[str, Any]:
+    """What was found by one protocol."""
+    arms = list(cases["arm"].unique())
+    baseline = baseline_of(arms)
+    summary = summarize(cases, baseline=baseline)
     text = "; ".join(
         f"{row['arm']} at {row['labels']} labelled cases {row['dice']:.3f}"
         for row in summary.to_dict("records")
     )
-    tuned = _named_quantities(evidence.curves)
-    pretrained = {arm.arm: _named_quantities(arm.curves) for arm in evidence.pretraining}
-    probed = any(arm.probed for arm in evidence.pretraining)
     return {
+        "protocol": protocol,
+        "title": PROTOCOL_NAMES[protocol],
+        "baseline": baseline,
+        "verdicts": verdicts(cases, baseline=baseline) if baseline else [],
+        "against_long": verdicts(cases, baseline=LONG) if LONG in arms else [],
+        "result": _grouped(summary.sort_values("labels", kind="stable"), "labels"),
+        "saved": labels_saved(cases, baseline=baseline) if baseline else [],
         "labels": plot(
             figures.dice_by_labels(cases, summary, baseline=baseline),
-            alt=f"Mean Dice against the number of labelled cases: {text}.",
+            alt=f"{PROTOCOL_NAMES[protocol]}: mean Dice against the number of labelled cases: "
+            f"{text}.",
             caption="Squares are means over test cases and runs, bars their 95% intervals, "
             "dots the single runs." + (_PAIRED if baseline else ""),
         ),
         "paired": plot(
             figures.paired_cases(cases, baseline=baseline) if baseline else None,
-            alt="Scatter of each test case's Dice from scratch against its Dice after "
-            "pre-training, one panel a number of labelled cases.",
+            alt=f"{PROTOCOL_NAMES[protocol]}: scatter of each test case's Dice of {baseline} "
+            "against its Dice after pre-training, one panel a number of labelled cases.",
             caption="Each dot is a test case, its Dice averaged over runs. Above the line, the "
             "case is segmented better after pre-training.",
         ),
+    }
+
+
+def _plots(evidence: Evidence) -> dict[str, Plot | None]:
+    tuned = _named_quantities(evidence.curves)
+    pretrained = {arm.arm: _named_quantities(arm.curves) for arm in evidence.pretraining}
+    probed = any(arm.probed for arm in evidence.pretraining)
+    return {
         "tuning": plot(
             figures.fine_tuning_curves(tuned),
             alt="Training loss and validation Dice of each fine-tuning run against its steps.",

@@ -1,40 +1,35 @@
-"""Means with intervals, and paired differences with a test, over test subjects and runs.
-
-Every arm is trained once a seed and scored on the same test cases. Two things could have come out
-differently: which patients were tested, and the luck of each run. The bootstrap resamples both,
-crossed: patients are drawn for all runs alike, whole with all their cases, and seeds for all
-numbers of labels alike, since runs of one seed share their random weights and crops and tend to
-fail together.
-"""
+"""Means with intervals, and paired differences with a test, of the arms of a comparison."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
-from scipy.stats import permutation_test
 
-SCRATCH = "scratch"  # the arm that the others are measured against
-RESAMPLES = 9_999
-Floats = npt.NDArray[np.float64]
+from selfscan.evaluation.resampling import (
+    RESAMPLES,
+    Estimate,
+    Grid,
+    bootstrap,
+    detectable,
+    holm,
+    permutation_p,
+)
+
+SCRATCH = "scratch"  # what fine-tuning from a checkpoint is measured against
+LONG = "scratch-long"  # the same with the steps of pre-training added
+RANDOM = "random"  # what frozen features are measured against: those of random weights
+NOT_PRETRAINED = (SCRATCH, LONG, RANDOM)
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """A mean and its 95% interval; the interval is NaN where there is one patient only."""
-
-    value: float
-    low: float
-    high: float
-
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether the whole interval lies on one side of zero."""
-        return self.low > 0 or self.high < 0
+def baseline_of(arms: Sequence[str]) -> str | None:
+    """The arm that the others are measured against, if there is one and another."""
+    found = next((arm for arm in (SCRATCH, RANDOM) if arm in arms), None)
+    return found if len(set(arms)) > 1 else None
 
 
 @dataclass(frozen=True)
@@ -45,8 +40,13 @@ class Effect:
         arm: The arm in question.
         labels: Numbers of labelled cases that the difference is averaged over.
         difference: Mean Dice of the arm minus that of the baseline.
-        p_value: Of the paired permutation test over patients, two-sided; NaN with one patient.
-        smallest_p: What that test would give if every patient agreed.
+        deciding: The same with the interval that decides: wider where several arms are compared
+            with one baseline, so that all of them together err 5 times in 100.
+        p_value: Of the paired permutation test over patients, two-sided, corrected by Holm for the
+            number of arms; NaN with one patient.
+        smallest_p: What that test would give, uncorrected, if every patient agreed.
+        detectable: The smallest true difference that this design finds four times in five.
+        better: Patients that score higher, on average over runs, than with the baseline.
         cases: Test cases that have a score.
         subjects: Patients that these cases are of.
         seeds: Runs of each arm at each number of labels.
@@ -55,29 +55,14 @@ class Effect:
     arm: str
     labels: tuple[int, ...]
     difference: Estimate
+    deciding: Estimate
     p_value: float
     smallest_p: float
+    detectable: float
+    better: int
     cases: int
     subjects: int
     seeds: int
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Scores of one arm, or differences of two, that share runs and patients.
-
-    Attributes:
-        scores: Mean over numbers of labels and the patient's cases, shape (seeds, subjects).
-        weights: Cases of each patient, shape (subjects,).
-    """
-
-    scores: Floats
-    weights: Floats
-
-    @property
-    def mean(self) -> float:
-        """The mean over numbers of labels, seeds and cases."""
-        return float(np.average(self.scores.mean(axis=0), weights=self.weights))
 
 
 def case_scores(cases: pd.DataFrame, *, metric: str = "dice") -> pd.DataFrame:
@@ -108,42 +93,42 @@ def grid(scores: pd.DataFrame, arm: str, labels: tuple[int, ...]) -> Grid:
     return Grid(array.mean(axis=0), sizes.to_numpy(dtype=np.float64))
 
 
-def bootstrap(sample: Grid, *, seed: int = 0) -> Estimate:
-    """The mean with its 95% percentile interval by the crossed bootstrap.
-
-    A resample of n things varies (n - 1)/n too little, which matters with two or three seeds, so
-    deviations of seeds and of patients are stretched by the root of n/(n - 1) first. With one seed
-    the interval knows nothing of the luck of a run. Simulated false positives at 25 patients with
-    no effect, for a spread between runs of 0 / 0.01 / 0.02 Dice: 3 / 6 / 12% with two seeds,
-    4 / 5 / 10% with three, 4 / 3 / 4% with five.
-    """
-    random = np.random.default_rng(seed)
-    seeds, subjects = sample.scores.shape
-    if subjects < 2:
-        return Estimate(sample.mean, math.nan, math.nan)
-    weights = sample.weights / sample.weights.sum()
-    scores = _stretched(sample.scores, weights)
-    runs = random.multinomial(seeds, np.full(seeds, 1 / seeds), size=RESAMPLES) / seeds
-    patients = random.multinomial(subjects, np.full(subjects, 1 / subjects), size=RESAMPLES)
-    drawn = patients * weights
-    means = ((runs @ scores) * drawn).sum(axis=1) / drawn.sum(axis=1)
-    low, high = np.quantile(means, (0.025, 0.975))
-    return Estimate(sample.mean, float(low), float(high))
+def effects(
+    scores: pd.DataFrame, arms: Sequence[str], *, baseline: str, labels: tuple[int, ...]
+) -> list[Effect]:
+    """Compare arms with a baseline, all given in the rows of `case_scores`."""
+    theirs = grid(scores, baseline, labels)
+    ours = [grid(scores, arm, labels) for arm in arms]
+    corrected = holm([permutation_p(sample, theirs) for sample in ours])
+    return [
+        measured(sample, theirs, arm=arm, labels=labels, p_value=p, arms=len(arms))
+        for arm, sample, p in zip(arms, ours, corrected, strict=True)
+    ]
 
 
-def effect(
-    scores: pd.DataFrame, arm: str, *, baseline: str, labels: tuple[int, ...], seed: int = 0
+def measured(
+    ours: Grid,
+    theirs: Grid,
+    *,
+    arm: str,
+    labels: tuple[int, ...],
+    p_value: float,
+    arms: int,
+    resamples: int = RESAMPLES,
 ) -> Effect:
-    """Compare an arm with a baseline, both given in the rows of `case_scores`."""
-    ours, theirs = grid(scores, arm, labels), grid(scores, baseline, labels)
+    """The effect of one arm of several, whose corrected p-value is known."""
     difference = Grid(ours.scores - theirs.scores, ours.weights)
-    subjects = len(ours.weights)
+    subjects, level = len(ours.weights), 1 - 0.05 / arms
+    interval = bootstrap(difference, resamples=resamples)
     return Effect(
         arm=arm,
         labels=labels,
-        difference=bootstrap(difference, seed=seed),
-        p_value=_permutation_p(ours, theirs, seed) if subjects > 1 else math.nan,
+        difference=interval,
+        deciding=bootstrap(difference, level=level, resamples=resamples),
+        p_value=p_value,
         smallest_p=max(2.0 ** (1 - subjects), 1 / (RESAMPLES + 1)),
+        detectable=detectable(difference, level=level),
+        better=int((difference.scores.mean(axis=0) > 0).sum()),
         cases=int(ours.weights.sum()),
         subjects=subjects,
         seeds=len(ours.scores),
@@ -153,42 +138,43 @@ def effect(
 def summarize(cases: pd.DataFrame, *, baseline: str | None) -> pd.DataFrame:
     """One row an arm and number of labels: mean Dice, and difference to the baseline."""
     scores = case_scores(cases)
+    arms = list(cases["arm"].unique())
+    counts = [int(count) for count in sorted(cases["labels"].unique())]
+    compared = [[arm for arm in arms if arm not in NOT_PRETRAINED]]
+    compared += [[arm] for arm in arms if arm in NOT_PRETRAINED and arm != baseline]
+    effect_of = {
+        (effect.arm, count): effect
+        for count, group in product(counts, compared)
+        if baseline is not None
+        for effect in effects(scores, group, baseline=baseline, labels=(count,))
+    }
     rows: list[dict[str, Any]] = []
-    for arm in cases["arm"].unique():
-        for labels in sorted(cases["labels"].unique()):
-            sample = grid(scores, arm, (labels,))
-            dice = bootstrap(sample)
-            row = {"arm": arm, "labels": labels, "seeds": len(sample.scores)}
-            row |= {"cases": int(sample.weights.sum()), "subjects": len(sample.weights)}
-            row |= {"dice": dice.value, "dice_low": dice.low, "dice_high": dice.high}
-            if baseline is not None and arm != baseline:
-                found = effect(scores, arm, baseline=baseline, labels=(labels,))
-                change = found.difference
-                row |= {"difference": change.value, "p_value": found.p_value}
-                row |= {"difference_low": change.low, "difference_high": change.high}
-            rows.append(row)
+    for arm, count in product(arms, counts):
+        sample = grid(scores, arm, (count,))
+        dice = bootstrap(sample)
+        row = {"arm": arm, "labels": count, "seeds": len(sample.scores)}
+        row |= {"cases": int(sample.weights.sum()), "subjects": len(sample.weights)}
+        # Two runs that differ have intervals wider than what Dice can be.
+        row |= {
+            "dice": dice.value,
+            "dice_low": max(dice.low, 0.0),
+            "dice_high": min(dice.high, 1.0),
+        }
+        if (arm, count) in effect_of:
+            found = effect_of[arm, count]
+            change = found.difference
+            row |= {"difference": change.value, "p_value": found.p_value}
+            row |= {"difference_low": change.low, "difference_high": change.high}
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
-def _stretched(scores: Floats, weights: Floats) -> Floats:
-    """Deviations of seeds and patients times the root of n/(n - 1); the mean stays."""
-    mean = scores.mean(axis=0) @ weights
-    of_seeds = (scores @ weights)[:, None] - mean
-    of_patients = scores.mean(axis=0) - mean
-    stretch = [math.sqrt(n / (n - 1)) - 1 if n > 1 else 0.0 for n in scores.shape]
-    stretched: Floats = scores + stretch[0] * of_seeds + stretch[1] * of_patients
-    return stretched
-
-
-def _permutation_p(ours: Grid, theirs: Grid, seed: int) -> float:
-    """Swap the two arms patient by patient: p of the mean difference, two-sided."""
-    samples = [sample.scores.mean(axis=0) * sample.weights for sample in (ours, theirs)]
-    result = permutation_test(
-        samples,
-        lambda a, b, axis: (a - b).mean(axis=axis),
-        permutation_type="samples",
-        vectorized=True,
-        n_resamples=RESAMPLES,
-        rng=np.random.default_rng(seed),
+def paired(cases: pd.DataFrame, *, baseline: str) -> pd.DataFrame:
+    """One row an arm, number of labels and case: its score minus the baseline's, mean over runs."""
+    means = case_scores(cases).groupby(["arm", "labels", "case"], sort=False)["score"].mean()
+    table = means.reset_index()
+    theirs = table[table["arm"] == baseline].drop(columns="arm")
+    rows = table[table["arm"] != baseline].merge(
+        theirs, on=["labels", "case"], suffixes=("", "_baseline")
     )
-    return float(result.pvalue)
+    return rows.assign(difference=rows["score"] - rows["score_baseline"])

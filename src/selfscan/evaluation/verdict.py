@@ -9,16 +9,23 @@ from typing import Literal
 
 import pandas as pd
 
-from selfscan.evaluation.statistics import Effect, case_scores, effect
+from selfscan.evaluation.statistics import NOT_PRETRAINED, RANDOM, Effect, case_scores, effects
 
 SIGNIFICANT = 0.05
 FEW_SUBJECTS = 20
-FEW_SEEDS = 5
+FEW_SEEDS = 3
+LARGEST = 0.5  # a difference in Dice that nobody needs a test for
 Answer = Literal["helps", "hurts", "no evidence", "undecided"]
 _HEADLINES: dict[Answer, str] = {
     "helps": "Pre-training helped.",
     "hurts": "Pre-training hurt.",
     "no evidence": "No evidence that pre-training helped.",
+    "undecided": "Too few runs or patients to tell.",
+}
+_FROZEN_HEADLINES: dict[Answer, str] = {
+    "helps": "Pre-trained features know more than random ones.",
+    "hurts": "Pre-trained features know less than random ones.",
+    "no evidence": "No evidence that pre-trained features know more than random ones.",
     "undecided": "Too few runs or patients to tell.",
 }
 
@@ -41,45 +48,53 @@ class Verdict:
 
 
 def verdicts(cases: pd.DataFrame, *, baseline: str) -> list[Verdict]:
-    """Judge each arm against the baseline by its mean difference over all numbers of labels."""
+    """Judge each pre-trained arm against the baseline, by the mean over all numbers of labels."""
     scores = case_scores(cases)
     counts = tuple(int(count) for count in sorted(cases["labels"].unique()))
-    arms = [arm for arm in cases["arm"].unique() if arm != baseline]
-    return [
-        judge(effect(scores, arm, baseline=baseline, labels=counts), baseline=baseline)
-        for arm in arms
-    ]
+    arms = [arm for arm in cases["arm"].unique() if arm not in (*NOT_PRETRAINED, baseline)]
+    found = effects(scores, arms, baseline=baseline, labels=counts)
+    return [judge(effect, baseline=baseline) for effect in found]
 
 
 def judge(found: Effect, *, baseline: str) -> Verdict:
     """Say whether an arm helps.
 
-    It does (or hurts) where the interval leaves out zero and the permutation test agrees. One run
-    an arm, or one patient, decides nothing: two runs of the same arm differ too.
+    It does (or hurts) where the deciding interval leaves out zero and the permutation test agrees,
+    both with an allowance for the number of arms. One run an arm, or one patient, decides nothing:
+    two runs of the same arm differ too.
     """
     change = found.difference
     if found.seeds < 2 or found.subjects < 2:
         answer: Answer = "undecided"
-    elif change.excludes_zero and found.p_value <= SIGNIFICANT:
+    elif found.deciding.excludes_zero and found.p_value <= SIGNIFICANT:
         answer = "helps" if change.value > 0 else "hurts"
     else:
         answer = "no evidence"
+    headline = (_FROZEN_HEADLINES if baseline == RANDOM else _HEADLINES)[answer]
     side = "above" if change.value >= 0 else "below"
     scores = (
         f"Averaged over {_listed(found.labels)} labelled cases, {found.arm} scores "
         f"{abs(change.value):.3f} Dice {side} {baseline}"
     )
     if math.isnan(change.low):
-        return Verdict(found.arm, answer, _HEADLINES[answer], f"{scores}, in one patient.")
+        return Verdict(found.arm, answer, headline, f"{scores}, in one patient.")
     support = (
         f"(95% interval {_signed(change.low)} to {_signed(change.high)}, permutation test "
         f"p {p_text(found.p_value)}; {found.cases} test cases, "
         f"{found.seeds} {'run' if found.seeds == 1 else 'runs'} each)."
     )
-    return Verdict(found.arm, answer, _HEADLINES[answer], f"{scores} {support}")
+    support += f" {found.better} of {found.subjects} patients are segmented better."
+    if answer == "no evidence" and found.detectable > LARGEST:
+        support += " So few runs and patients, so unlike each other, could not have shown any."
+    elif answer == "no evidence":
+        support += (
+            f" A true difference of {found.detectable:.3f} or more would have been found four "
+            "times in five."
+        )
+    return Verdict(found.arm, answer, headline, f"{scores} {support}")
 
 
-def cautions(cases: pd.DataFrame) -> list[str]:
+def cautions(cases: pd.DataFrame, *, baseline: str | None) -> list[str]:
     """What a reader must keep in mind, from the size of the experiment."""
     scores = case_scores(cases)
     subjects, seeds = scores["subject"].nunique(), scores["seed"].nunique()
@@ -103,9 +118,11 @@ def cautions(cases: pd.DataFrame) -> list[str]:
         "All runs at one number of labels use the same labelled cases: other cases to label could "
         "give another answer."
     )
-    if cases["arm"].nunique() > 2:
+    arms = len(set(cases["arm"]) - {baseline, *NOT_PRETRAINED})
+    if baseline is not None and arms > 1:
         notes.append(
-            "Several arms were compared with one baseline; the p-values are not corrected for it."
+            f"{arms} arms were compared with one baseline: p-values are corrected for it (Holm), "
+            f"and a verdict asks that an interval of {100 - 5 / arms:.1f}% leaves out zero."
         )
     unscored = int(cases.loc[cases["dice"].isna(), "case"].nunique())
     if len(dropped := set(cases["case"]) - set(scores["case"])):

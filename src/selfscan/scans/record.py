@@ -27,6 +27,7 @@ SCHEMA = pa.schema(
         ("split", pa.string()),
         ("labelled", pa.bool_()),
         ("warnings", pa.list_(pa.string())),
+        ("fingerprint", pa.list_(pa.int8())),
     ]
 )
 
@@ -51,6 +52,7 @@ class ScanRecord:
         split: The split that the user put the scan in, if any.
         labelled: Whether the store holds a label map for it.
         warnings: What a careful reader should know.
+        fingerprint: What tells the scan again (`fingerprint`); empty in stores of earlier versions.
     """
 
     id: str
@@ -68,6 +70,7 @@ class ScanRecord:
     split: str | None = None
     labelled: bool = False
     warnings: tuple[str, ...] = ()
+    fingerprint: tuple[int, ...] = ()
 
     @property
     def channels(self) -> int:
@@ -85,8 +88,8 @@ class ScanRecord:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> ScanRecord:
-        """The record of a row, whose lists become tuples."""
-        return cls(**{name: _as_tuple(row[name]) for name in SCHEMA.names})
+        """The record of a row, whose lists become tuples; columns that came later may lack."""
+        return cls(**{name: _as_tuple(row[name]) for name in SCHEMA.names if name in row})
 
 
 def _as_tuple(value: Any) -> Any:

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 
 from selfscan.errors import SelfscanError
 from selfscan.scans.contract import PreprocessingContract
+from selfscan.scans.fingerprint import fingerprint
 from selfscan.scans.record import ScanRecord, Voxel
 from selfscan.scans.volumes import VolumeFiles
 
@@ -204,6 +205,11 @@ class Store:
         """
         around = outside(self[i].hounsfield)
         return self._files.read(self.file("volumes", i), start, size, around)
+
+    def fingerprint(self, i: int) -> tuple[int, ...]:
+        """What tells scan i again, 124 numbers; computed where the index lacks it."""
+        record = self[i]
+        return record.fingerprint or fingerprint(self.read(i), record.hounsfield)
 
     def read_foreground(
         self, i: int, start: Voxel | None = None, size: Voxel | None = None

@@ -30,6 +30,7 @@ from selfscan.training.pretext import PretextTask, PretextValidation
 from selfscan.training.pretrain_recipe import PretrainRecipe
 from selfscan.training.run_folder import open_run_folder
 from selfscan.training.seeds import derive_seed
+from selfscan.training.seen_scans import note_seen
 from selfscan.training.visual_words import HEAD, head_weights, keep_head, words_for
 
 __all__ = ["PretrainRecipe", "pretrain"]
@@ -63,7 +64,8 @@ def pretrain(
     Args:
         store: A folder that `prepare` wrote.
         out: The run folder: `best.safetensors`, `last.safetensors`, `config.yaml`, `metrics.csv`,
-            `examples.npz` (what the method shows of the first held-out examples), `log.txt`,
+            `examples.npz` (what the method shows of the first held-out examples), `seen.parquet`
+            (digests of the scans it saw, by which `compare` finds leaked test cases), `log.txt`,
             `tensorboard/` and `state.ckpt`, from which the run is resumed.
         method: A published method, by its configuration or by its name.
         backbone: The network; by default that of `init`, or the one published with the method.
@@ -152,6 +154,7 @@ def pretrain(
     )
     _require_same_data(out, scans, digest)
     if fabric.is_global_zero:
+        note_seen(out, scans, held, init=init)
         _warn_of_padding(scans, policy, seed=seed)
         if report is not None:
             tell_load_report(report, out)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import yaml
 from lightning_fabric import Fabric
 
-from selfscan.configuration import as_plain, save_config
+from selfscan.configuration import changes, save_config
 from selfscan.errors import SelfscanError
 from selfscan.files import claim_folder
 
@@ -55,24 +54,13 @@ def _require_same(out: Path, arguments: Mapping[str, object]) -> None:
     path = out / "config.yaml"
     if not path.exists():
         return
-    before = dict(_flat(yaml.safe_load(path.read_text())))
-    now = dict(_flat(as_plain(arguments)))
     differing = [
-        f"{name} {now.get(name)} where it was {before.get(name)}"
-        for name in sorted(before.keys() | now.keys())
-        if before.get(name) != now.get(name)
-        and not any(name == free or name.startswith(f"{free}.") for free in _FREE)
+        f"{name} {now} where it was {before}"
+        for name, (before, now) in changes(yaml.safe_load(path.read_text()), arguments).items()
+        if not any(name == free or name.startswith(f"{free}.") for free in _FREE)
     ]
     if differing:
         raise SelfscanError(
             f"{out}: found a run with other arguments: {'; '.join(differing)}; expected the same "
             "command to --resume it; give the same arguments, or another folder"
         )
-
-
-def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping) and value:
-        for name, item in value.items():
-            yield from _flat(item, f"{prefix}.{name}" if prefix else str(name))
-    else:
-        yield prefix, value

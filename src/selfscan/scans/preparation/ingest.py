@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from selfscan.errors import ScanError
 from selfscan.scans.contract import Prepared
+from selfscan.scans.fingerprint import fingerprint
 from selfscan.scans.formats.dicom import read_every_series
 from selfscan.scans.inputs.sources import Source, Unusable
 from selfscan.scans.preparation.foreground import bounding_box
@@ -86,6 +87,7 @@ def store_scan(
         split=source.split,
         labelled=prepared.labels is not None,
         warnings=prepared.warnings,
+        fingerprint=fingerprint(prepared.volume, prepared.hounsfield),
     )
 
 
