@@ -15,6 +15,8 @@ def test_a_new_folder_is_made_with_its_parents(tmp_path: Path) -> None:
 def test_a_folder_with_content_is_refused_unless_told_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "result").write_text("kept")
     with pytest.raises(SelfscanError, match=r"not empty; give --resume .* --overwrite"):
+        claim_folder(tmp_path, resume=False)
+    with pytest.raises(SelfscanError, match=r"not empty; give --overwrite"):
         claim_folder(tmp_path)
     claim_folder(tmp_path, resume=True)
     assert (tmp_path / "result").read_text() == "kept"

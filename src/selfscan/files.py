@@ -11,12 +11,12 @@ from pathlib import Path
 from selfscan.errors import SelfscanError
 
 
-def claim_folder(path: Path, *, resume: bool = False, overwrite: bool = False) -> Path:
+def claim_folder(path: Path, *, resume: bool | None = None, overwrite: bool = False) -> Path:
     """Make the output folder, refusing one that holds anything unless told how to treat it.
 
     Args:
         path: The folder to write to.
-        resume: Go on with what the folder holds.
+        resume: Go on with what the folder holds; None where the verb cannot.
         overwrite: Delete what the folder holds.
 
     Raises:
@@ -31,9 +31,10 @@ def claim_folder(path: Path, *, resume: bool = False, overwrite: bool = False) -
         if overwrite:
             shutil.rmtree(path)
         elif not resume:
+            go_on = "" if resume is None else "--resume to go on with it, "
             raise SelfscanError(
-                f"{path}: found a folder that is not empty; give --resume to go on with it, "
-                "--overwrite to delete it, or another folder"
+                f"{path}: found a folder that is not empty; give {go_on}--overwrite to delete what "
+                "it holds, or another folder"
             )
     path.mkdir(parents=True, exist_ok=True)
     return path
