@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from test_swin_unetr import fill_with_sines, wave
+from released_swin_unetr import fill_with_sines, wave
 from torch import Tensor, nn
 
 from selfscan.losses.info_nce import info_nce

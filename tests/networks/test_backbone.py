@@ -9,14 +9,26 @@ from selfscan.networks import BACKBONES
 from selfscan.networks.backbone import BackboneConfig
 from selfscan.networks.fpn3d import FPN3DConfig
 from selfscan.networks.gvsl_unet import GVSLUNetConfig
+from selfscan.networks.plain_unet import PlainUNetConfig
+from selfscan.networks.resenc_unet import ResEncUNetConfig
 from selfscan.networks.swin_unetr import SwinUNETRConfig
 from selfscan.networks.unet3d import UNet3DConfig
 
+pytest.importorskip("dynamic_network_architectures", reason="the extra nnunet is not installed")
+
+TWO_LEVELS = {
+    "features": (2, 4),
+    "strides": ((1, 1, 1), (2, 2, 2)),
+    "kernel_sizes": ((3, 3, 3), (3, 3, 3)),
+    "decoder_convolutions": (1,),
+}
 SMALL = (
     UNet3DConfig(width=2, norm="instance"),
     FPN3DConfig(channels=2, levels=2, norm="instance"),
     GVSLUNetConfig(width=2),
     SwinUNETRConfig(feature_size=12, window_size=2, depths=(1, 1, 1, 1)),
+    PlainUNetConfig(**TWO_LEVELS, convolutions=(1, 1)),  # type: ignore[arg-type]
+    ResEncUNetConfig(**TWO_LEVELS, blocks=(1, 1)),  # type: ignore[arg-type]
 )
 
 
