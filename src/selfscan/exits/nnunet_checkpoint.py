@@ -194,9 +194,10 @@ def _compared(model: Leaving, path: Path) -> float:
     """Build the network that the file describes, fill it from the file, and compare."""
     content = torch.load(path, map_location="cpu", weights_only=True)
     again = read_nnssl(content, path)
-    if again.backbone != model.checkpoint.backbone:
-        raise SelfscanError(f"{path}: found {again.backbone} after reading; not written")
-    network = _for_arrays(again.backbone).library_network(model.checkpoint.in_channels)  # type: ignore[arg-type]
+    config = again.backbone
+    if not isinstance(config, NNUNetConfig) or config != model.checkpoint.backbone:
+        raise SelfscanError(f"{path}: found {config} after reading; not written")
+    network = _for_arrays(config).library_network(model.checkpoint.in_channels)
     network.load_state_dict(content["network_weights"])
     network.eval()
     volumes = model.example()

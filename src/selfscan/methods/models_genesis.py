@@ -6,7 +6,13 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
 from selfscan.methods.method import MethodConfig, OptimizerConfig, Views
-from selfscan.methods.restoration import Changes, Restoration, apply_changes, draw_changes
+from selfscan.methods.restoration import (
+    Changes,
+    Restoration,
+    apply_changes,
+    draw_changes,
+    window_ranges,
+)
 from selfscan.networks.backbone import Backbone
 from selfscan.networks.unet3d import UNet3DConfig
 from selfscan.scans.crops import Batch, CropPolicy, ForegroundCrops, LungCrops
@@ -14,11 +20,8 @@ from selfscan.transforms.intensity import to_unit, unit_levels
 from selfscan.transforms.masking import (
     MOST_WINDOWS,
     Fill,
-    inpainting_range,
-    outpainting_range,
 )
 from selfscan.transforms.random import KeyedGenerator
-from selfscan.transforms.shuffle import shuffle_range
 from selfscan.transforms.spatial import AXES, FlipParameters, apply_flips, draw_flips
 from selfscan.transforms.windows import WindowRange
 
@@ -232,11 +235,12 @@ class ModelsGenesisConfig(MethodConfig):
         Raises:
             ValueError: An axis is too short for one of them.
         """
-        size, border = self.crop_size, self.paint_border
-        return (
-            shuffle_range(size, max_window=self.shuffle_max_window),
-            inpainting_range(size, window=self.inpaint_window, border=border),
-            outpainting_range(size, removed=self.outpaint_removed, border=border),
+        return window_ranges(
+            self.crop_size,
+            border=self.paint_border,
+            shuffle_max_window=self.shuffle_max_window,
+            inpaint_window=self.inpaint_window,
+            outpaint_removed=self.outpaint_removed,
         )
 
     def build(self, backbone: Backbone) -> ModelsGenesis:

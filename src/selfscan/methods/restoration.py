@@ -19,9 +19,16 @@ from selfscan.transforms.masking import (
     apply_inpainting,
     apply_outpainting,
     draw_painting,
+    inpainting_range,
+    outpainting_range,
 )
 from selfscan.transforms.random import KeyedGenerator
-from selfscan.transforms.shuffle import ShuffleParameters, apply_shuffle, draw_shuffle
+from selfscan.transforms.shuffle import (
+    ShuffleParameters,
+    apply_shuffle,
+    draw_shuffle,
+    shuffle_range,
+)
 from selfscan.transforms.windows import WindowRange
 
 _ADVICE = (
@@ -103,6 +110,26 @@ class Changes:
     inpainting: PaintParameters
     outpainted: Tensor
     outpainting: PaintParameters
+
+
+def window_ranges(
+    size: tuple[int, int, int],
+    *,
+    border: int,
+    shuffle_max_window: int | None,
+    inpaint_window: tuple[float, float],
+    outpaint_removed: tuple[float, float],
+) -> tuple[WindowRange, WindowRange, WindowRange]:
+    """The windows to shuffle, to paint and to keep in a crop, as `draw_changes` takes them.
+
+    Raises:
+        ValueError: An axis is too short for one of them.
+    """
+    return (
+        shuffle_range(size, max_window=shuffle_max_window),
+        inpainting_range(size, window=inpaint_window, border=border),
+        outpainting_range(size, removed=outpaint_removed, border=border),
+    )
 
 
 def draw_changes(
