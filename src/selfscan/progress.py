@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import monotonic
 from types import TracebackType
 
 from rich.console import Console
@@ -15,6 +18,22 @@ from rich.progress import (
 from rich.progress import Progress as RichProgress
 
 console = Console(stderr=True)
+# Of interest where a verb runs by itself; silent where it is one run of many.
+details = Console(stderr=True)
+_SPARSELY = 60.0  # seconds between plain lines of one run of many
+
+
+@contextmanager
+def one_of_many() -> Iterator[None]:
+    """A run inside another verb: no details, a bar that vanishes, a plain line now and then.
+
+    Warnings and errors are printed as ever.
+    """
+    before, details.quiet = details.quiet, True
+    try:
+        yield
+    finally:
+        details.quiet = before
 
 
 class Progress:
@@ -36,6 +55,7 @@ class Progress:
         self._visible = visible
         self._interactive = visible and console.is_terminal
         self._printed_tenth = 10 * done // max(total, 1)
+        self._printed_at = monotonic()
         self._bar = RichProgress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -48,6 +68,7 @@ class Progress:
             TextColumn("{task.fields[quality]}"),
             console=console,
             disable=not self._interactive,
+            transient=details.quiet,
         )
         self._id = self._bar.add_task(task, total=total, completed=done, rate="", quality="")
 
@@ -73,8 +94,11 @@ class Progress:
         fields = {"rate": f"{rate:.3g}/s"} | ({"quality": quality} if quality else {})
         self._bar.update(self._id, completed=self._done, **fields)  # type: ignore[arg-type]
         tenth = 10 * self._done // max(self._total, 1)
-        if self._visible and not self._interactive and tenth > self._printed_tenth:
-            self._printed_tenth = tenth
+        due = tenth > self._printed_tenth and (
+            not details.quiet or monotonic() - self._printed_at >= _SPARSELY
+        )
+        if self._visible and not self._interactive and due:
+            self._printed_tenth, self._printed_at = tenth, monotonic()
             left = (self._total - self._done) / rate if rate else 0.0
             console.print(
                 f"{self._task}: {self._done}/{self._total} {self._unit}, {rate:.3g}/s, "

@@ -191,8 +191,19 @@ def test_frozen_features_and_longer_training_are_compared_too(data: Path, tmp_pa
     assert longer["recipe"]["steps"] == 3 + 2 * 6
     frozen = json.loads(next(out.glob("probes/linear/random/**/probe.json")).read_text())
     assert (frozen["head"], len(frozen["cases"])) == ("linear", 2)
-    for text in ("Linear probe of frozen features", "12 steps more", "as long as pre-training"):
+    for text in (
+        "Linear probe of frozen features",
+        "12 steps more",
+        "as long as pre-training",
+        "Finding organs in other patients",
+        "Time of a run",
+    ):
         assert text in page
+    errors = pd.read_parquet(out / "arms" / "genesis" / "organs.parquet")
+    assert set(errors["embedding"]) == {"genesis"}
+    floors = pd.read_parquet(out / "arms" / "organs.parquet")
+    assert set(floors["embedding"]) == {"random", "intensity patch", "relative place"}
+    assert len(errors) == len(floors) / 3 == 4 * 3  # four test patients, one organ
 
 
 @pytest.mark.slow

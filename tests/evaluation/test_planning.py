@@ -177,3 +177,13 @@ def test_a_comparison_of_another_kind_is_refused(
     scratch, genesis = plan.arms
     with pytest.raises(SelfscanError, match="another checkpoint of genesis"):
         settle(replace(plan, arms=(scratch, replace(genesis, digest="other"))), tmp_path)
+
+
+def test_learning_rates_are_chosen_unless_somebody_chose(plan_of: MakePlan) -> None:
+    assert plan_of(learning_rates=None).learning_rates == (3e-4, 1e-3, 3e-3)
+    assert plan_of(learning_rates=[]).learning_rates == ()
+    own = FinetuneRecipe(optimizer=replace(FinetuneRecipe().optimizer, learning_rate=2e-3))
+    assert plan_of(learning_rates=None, recipe=own).learning_rates == ()
+    unseen = ("train", "nothing", "test")
+    assert plan_of(learning_rates=None, splits=unseen).learning_rates == ()
+    assert plan_of(learning_rates=None, protocols=["linear"]).learning_rates == ()

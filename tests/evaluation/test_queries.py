@@ -1,14 +1,10 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
-from labelled_store import write_store
 from small_store import write_small_store
 
-from selfscan.evaluation.landmarks import organ_middles
-from selfscan.evaluation.queries import organ_queries, warp_queries
+from selfscan.evaluation.queries import warp_queries
 from selfscan.scans.store import Store
 
 
@@ -17,17 +13,11 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return Store(write_small_store(tmp_path_factory.mktemp("store")))
 
 
-@pytest.fixture
-def unlabelled(tmp_path: Path) -> Store:
-    return Store(write_store(tmp_path, labelled=False))
-
-
 def test_without_displacement_the_truth_is_the_voxel_itself(store: Store) -> None:
     found = warp_queries(store, 2, points=50, amplitude_mm=0.0, scale_mm=20.0, seed=1)
     np.testing.assert_array_equal(found.truth, found.voxels)
     np.testing.assert_array_equal(found.volume, store.read(2))
     assert found.box == tuple(map(list, store[2].foreground_box))
-    assert (found.kind, found.scan, set(found.structures)) == ("warp", "scan-2", {""})
     assert len(np.unique(found.voxels, axis=0)) == 50
 
 
@@ -49,16 +39,3 @@ def test_a_seed_decides_the_warp_and_the_voxels(store: Store) -> None:
     )
     np.testing.assert_array_equal(first.truth, again.truth)
     assert not np.array_equal(first.volume, other.volume)
-
-
-def test_organs_are_looked_for_at_their_own_place_in_the_target(store: Store) -> None:
-    found = organ_queries(store, 0, 3)
-    assert found is not None
-    assert (found.kind, found.scan, found.structures) == ("organs", "scan-0", ("ball",))
-    for place, i in ((found.voxels, 0), (found.truth, 3)):
-        middle = organ_middles(store.read_labels(i), store.label_names, store[i].spacing)["ball"]
-        np.testing.assert_array_equal(place, [middle])
-
-
-def test_without_labels_there_is_nothing_to_look_for(unlabelled: Store) -> None:
-    assert organ_queries(unlabelled, 0, 1) is None

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from selfscan.metrics import ClassMetrics
-from selfscan.progress import console
+from selfscan.progress import details
 from selfscan.training.scores import print_scores, save_scores, score_rows, summarize_scores
 
 NAN = math.nan
@@ -52,7 +52,7 @@ def test_files(cases: pd.DataFrame, tmp_path) -> None:
 
 
 def test_printed_table(cases: pd.DataFrame) -> None:
-    with console.capture() as captured:
+    with details.capture() as captured:
         print_scores(cases, title="test", tolerance_mm=1.5)
     text = captured.get()
     assert "NSD 1.5 mm" in text

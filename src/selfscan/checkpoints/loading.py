@@ -16,7 +16,7 @@ from selfscan.checkpoints.adapting import adapted
 from selfscan.errors import SelfscanError
 from selfscan.files import written_atomically
 from selfscan.networks.backbone import Backbone, Part
-from selfscan.progress import console
+from selfscan.progress import details
 
 
 @dataclass(frozen=True)
@@ -138,9 +138,9 @@ def load_weights(
 def tell_load_report(report: LoadReport | None, folder: Path) -> None:
     """Print what was loaded, and keep it as `load_report.json`."""
     if report is None:
-        console.print("from scratch: every weight is random")
+        details.print("from scratch: every weight is random")
     else:
-        console.print(report)
+        details.print(report)
     with written_atomically(folder / "load_report.json") as temporary:
         temporary.write_text(json.dumps(report and report.to_json(), indent=2) + "\n")
 

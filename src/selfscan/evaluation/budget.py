@@ -14,7 +14,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from selfscan.errors import SelfscanError
-from selfscan.evaluation.cells import SCORES, duration, score_cases
+from selfscan.evaluation.cells import SCORES, TUNED, duration, score_cases
 from selfscan.evaluation.plan import Cell, Plan
 from selfscan.evaluation.statistics import LONG
 from selfscan.progress import console
@@ -98,7 +98,7 @@ def remaining(plan: Plan, costs: Costs, folder: Path) -> list[tuple[Cell, float]
     first = {
         cell.folder: (cell, costs.seconds(cell, plan, trial=True))
         for cell in tried
-        if not (folder / cell.folder / "tuned.json").exists()
+        if not (folder / cell.folder / TUNED).exists()
     }
     found = list(first.values())
     for cell in plan.cells(chosen):

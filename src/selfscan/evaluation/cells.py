@@ -16,7 +16,7 @@ import pandas as pd
 from selfscan.evaluation.plan import Cell, Plan
 from selfscan.files import written_atomically
 from selfscan.metrics import case_metrics
-from selfscan.progress import console
+from selfscan.progress import console, one_of_many
 from selfscan.scans.crew import crew, spread
 from selfscan.scans.store import Store
 from selfscan.training.engine import EngineConfig
@@ -25,7 +25,7 @@ from selfscan.training.probe import probe
 from selfscan.training.scores import score_rows
 from selfscan.training.segmentation import load_segmenter, segment_volume
 
-SCORES = "cases.parquet"
+SCORES, TUNED, TIME = "cases.parquet", "tuned.json", "scored.json"
 
 
 def run_cells(
@@ -73,7 +73,7 @@ def tune(cell: Cell, plan: Plan, out: Path, engine: EngineConfig) -> float:
     What only a resumed run needs is deleted at the end, and `tuned.json` says that it was reached.
     """
     folder = out / cell.folder
-    done = folder / "tuned.json"
+    done = folder / TUNED
     if not done.exists():
         recipe = replace(
             plan.recipe,
@@ -81,21 +81,24 @@ def tune(cell: Cell, plan: Plan, out: Path, engine: EngineConfig) -> float:
             optimizer=replace(plan.recipe.optimizer, learning_rate=cell.learning_rate),
             window_hu=plan.recipe.window_hu if cell.arm.checkpoint else plan.window_hu,
         )
-        finetune(
-            plan.store,
-            folder,
-            checkpoint=cell.arm.checkpoint,
-            backbone=plan.backbone,
-            cases=list(plan.subsets[cell.labels]),
-            recipe=recipe,
-            engine=engine,
-            seed=cell.seed,
-            train_split=plan.train_split,
-            validation_split=plan.validation_split,
-            resume=folder.exists(),
-        )
+        begun = monotonic()
+        with one_of_many():
+            finetune(
+                plan.store,
+                folder,
+                checkpoint=cell.arm.checkpoint,
+                backbone=plan.backbone,
+                cases=list(plan.subsets[cell.labels]),
+                recipe=recipe,
+                engine=engine,
+                seed=cell.seed,
+                train_split=plan.train_split,
+                validation_split=plan.validation_split,
+                resume=folder.exists(),
+            )
+        found = {"dice": validation_dice(folder), "seconds": round(monotonic() - begun, 1)}
         with written_atomically(done) as temporary:
-            temporary.write_text(json.dumps({"dice": validation_dice(folder)}) + "\n")
+            temporary.write_text(json.dumps(found) + "\n")
         (folder / "state.ckpt").unlink(missing_ok=True)
     return float(json.loads(done.read_text())["dice"])
 
@@ -107,19 +110,30 @@ def score(cell: Cell, plan: Plan, out: Path, engine: EngineConfig) -> float:
     """
     file = out / cell.folder / SCORES
     if not file.exists():
+        begun = monotonic()
         store = Store(plan.store).select(ids=plan.test)
         subject_of = dict(zip(store.ids, store.subjects, strict=True))
         if cell.protocol == "finetune":
             tune(cell, plan, out, engine)
+            begun = monotonic() - json.loads((file.parent / TUNED).read_text())["seconds"]
             rows = score_cases(file.parent, store, plan, engine)
         else:
-            rows = _probed(cell, file.parent / "probe", plan, engine)
+            with one_of_many():
+                rows = _probed(cell, file.parent / "probe", plan, engine)
         placed: dict[str, Any] = {"protocol": cell.protocol, "arm": cell.arm.name}
         placed |= {"labels": cell.labels, "seed": cell.seed}
         table = pd.DataFrame([placed | row | {"subject": subject_of[row["case"]]} for row in rows])
         with written_atomically(file) as temporary:
             table.to_parquet(temporary, index=False)
+        with written_atomically(file.with_name(TIME)) as temporary:
+            temporary.write_text(json.dumps({"seconds": round(monotonic() - begun, 1)}) + "\n")
     return float(pd.read_parquet(file)["dice"].mean())
+
+
+def seconds_of(cell: Cell, out: Path) -> float | None:
+    """How long a cell took, training and scoring, since it was last begun; None where unknown."""
+    file = out / cell.folder / TIME
+    return float(json.loads(file.read_text())["seconds"]) if file.exists() else None
 
 
 def predictions(

@@ -18,7 +18,7 @@ from selfscan.evaluation.budget import (
 )
 from selfscan.evaluation.cells import gather_scores, run_cells, score, tune
 from selfscan.evaluation.guards import guard
-from selfscan.evaluation.illustrate import save_embeddings, save_pictures
+from selfscan.evaluation.illustrate import save_embeddings, save_organ_errors, save_pictures
 from selfscan.evaluation.outcome import best_rates, print_summary, save_outcome
 from selfscan.evaluation.plan import Protocol
 from selfscan.evaluation.planning import announce, make_plan, settle
@@ -43,7 +43,7 @@ def compare(
     protocols: Sequence[Protocol] = ("finetune",),
     recipe: FinetuneRecipe | None = None,
     probing: ProbeRecipe | None = None,
-    learning_rates: Sequence[float] = (),
+    learning_rates: Sequence[float] | None = None,
     subsets: Path | None = None,
     train_split: str = "train",
     validation_split: str | None = "validation",
@@ -80,7 +80,9 @@ def compare(
         recipe: How every arm is fine-tuned.
         probing: How heads are fitted; crop size, window and tolerance are those of the comparison.
         learning_rates: Peak learning rates to choose from, for each arm by the validation cases at
-            the middle number of labels and the first seed; by default the recipe's is taken.
+            the middle number of labels and the first seed. By default 3e-4, 1e-3 and 3e-3; but the
+            recipe's alone where it was changed, or where no labelled scan is in the validation
+            split. An empty list takes the recipe's.
         subsets: JSON of `{"4": [ids], ...}`, alone or under the key `train_few`; by default nested
             subsets of the training split.
         train_split: Where labelled cases come from.
@@ -166,6 +168,7 @@ def compare(
             tuned = cases[cases["protocol"] == "finetune"]
             save_pictures(tuned, planned, rates, folder, engine)
         save_embeddings(planned, folder, engine)
+        save_organ_errors(planned, folder, engine)
     save_outcome(cases, planned, tried, rates, folder, seconds=monotonic() - begun)
     print_summary(cases)
     report = write_report(folder)

@@ -13,6 +13,7 @@ import pandas as pd
 
 from selfscan.evaluation.embedding_picture import EMBEDDINGS, ColoredScan, load_colored
 from selfscan.evaluation.guards import Findings
+from selfscan.evaluation.organ_search import ORGANS
 from selfscan.evaluation.pictures import FOLDER, ROLES, Overlay
 
 
@@ -52,6 +53,8 @@ class Evidence:
         pretraining: One entry a pre-trained arm.
         overlays: Best, median and worst case, as far as there are so many.
         findings: What makes the comparison unfair or blind.
+        organs: How far from their true place organs were found in other patients, a row a query and
+            embedding, floors first; maybe none.
     """
 
     plan: dict[str, Any]
@@ -61,6 +64,7 @@ class Evidence:
     pretraining: tuple[PreTraining, ...]
     overlays: tuple[Overlay, ...]
     findings: Findings
+    organs: pd.DataFrame
 
 
 LOAD = "load_report.json"
@@ -96,6 +100,7 @@ def gather(folder: Path) -> Evidence:
         ),
         overlays=tuple(Overlay.load(path) for path in pictures if path.exists()),
         findings=Findings.read(folder),
+        organs=_organs(folder, outcome),
     )
 
 
@@ -115,6 +120,14 @@ def _examples(file: Path) -> dict[str, npt.NDArray[Any]]:
 
 def _embeddings(file: Path) -> list[ColoredScan]:
     return load_colored(file) if file.exists() else []
+
+
+def _organs(folder: Path, outcome: dict[str, Any]) -> pd.DataFrame:
+    names = [arm["name"] for arm in outcome["arms"] if arm["checkpoint"]]
+    files = [folder / "arms" / name / ORGANS for name in ("", *names)]
+    tables = [pd.read_parquet(file) for file in files if file.exists()]
+    found = [table for table in tables if len(table)]
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
 
 
 def _load_report(folder: Path, arm: str, outcome: dict[str, Any]) -> dict[str, Any]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import PurePath
+from statistics import median
 from typing import Any
 
+from selfscan.evaluation.cells import duration
 from selfscan.evaluation.evidence import Evidence, PreTraining
 from selfscan.evaluation.resampling import RESAMPLES
 from selfscan.evaluation.statistics import SCRATCH
@@ -77,6 +79,7 @@ def how_it_was_done(evidence: Evidence) -> list[tuple[str, str]]:
         *facts,
         ("Command", outcome["command"]),
         ("Versions", versions),
+        *_run_times(outcome["cells"]),
         ("Done", f"{outcome['date']}, in {outcome['seconds'] / 60:.0f} minutes"),
     ]
 
@@ -117,6 +120,21 @@ def _probes(plan: dict[str, Any]) -> list[tuple[str, str]]:
         f"{plan['part']}; the share of the class prior chosen on the validation cases"
     )
     return [("Probes", said)]
+
+
+def _run_times(cells: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
+    """The median time of a cell, an arm and protocol; older comparisons know none."""
+    taken: dict[tuple[str, str], list[float]] = {}
+    for cell in cells:
+        if cell.get("seconds") is not None:
+            taken.setdefault((cell["protocol"], cell["arm"]), []).append(cell["seconds"])
+    if not taken:
+        return []
+    said: dict[str, list[str]] = {}
+    for (protocol, arm), seconds in taken.items():
+        said.setdefault(protocol, []).append(f"{arm} {duration(median(seconds))}")
+    named = "; ".join(f"{protocol}: {_joined(arms)}" for protocol, arms in said.items())
+    return [("Time of a run", f"{named} (medians; training and scoring)")]
 
 
 def _rates(evidence: Evidence) -> str:

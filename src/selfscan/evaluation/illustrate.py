@@ -1,8 +1,9 @@
-"""Pictures of a comparison: cases segmented once more, and what the checkpoints' features see."""
+"""What a comparison shows beside its scores: cases segmented once more, and what features see."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,13 @@ import pandas as pd
 from selfscan.evaluation.cells import predictions
 from selfscan.evaluation.embedding_colors import color_scans, different_patients
 from selfscan.evaluation.embedding_picture import EMBEDDINGS, save_colored
+from selfscan.evaluation.floors import intensity_patches
+from selfscan.evaluation.organ_search import ORGANS, PATCHES, PLACE, Embedding, organ_errors
 from selfscan.evaluation.pictures import FOLDER, Overlay
 from selfscan.evaluation.plan import Plan
 from selfscan.evaluation.slices import gray_values
-from selfscan.evaluation.statistics import case_scores
+from selfscan.evaluation.statistics import RANDOM, case_scores
+from selfscan.files import written_atomically
 from selfscan.scans.store import Store
 from selfscan.training.engine import EngineConfig
 from selfscan.training.frozen import freeze
@@ -97,3 +101,43 @@ def save_embeddings(plan: Plan, out: Path, engine: EngineConfig, *, patients: in
         overlap = plan.recipe.overlap
         frozen, _ = freeze(start, seed=plan.seeds[0], overlap=overlap, fabric=engine.fabric())
         save_colored(color_scans(frozen, scans), file)
+
+
+def save_organ_errors(plan: Plan, out: Path, engine: EngineConfig, *, patients: int = 6) -> None:
+    """Search organs of some test patients in the others, by the features of each checkpoint.
+
+    Floors are the same network with random weights, patches of intensities, and the same place
+    relative to the body. `organs.parquet` lies by each checkpoint's pictures, that of the floors
+    above them; one that is there is kept.
+
+    Args:
+        plan: The comparison.
+        out: The comparison's folder.
+        engine: Where to compute.
+        patients: How many of the test cases take part, at most.
+    """
+    store = Store(plan.store)
+    scans = different_patients(store.select(ids=plan.test), patients)
+    overlap, fabric, seed = plan.recipe.overlap, engine.fabric(), plan.seeds[0]
+    for arm in (None, *(arm for arm in plan.arms if arm.checkpoint)):
+        file = out / "arms" / (arm.name if arm else "") / ORGANS
+        if file.exists():
+            continue
+        start = starting_point(
+            store,
+            checkpoint=arm.checkpoint if arm else None,
+            backbone=None if arm else plan.backbone,
+            crop_size=plan.recipe.crop_size,
+            window_hu=None if arm else plan.window_hu,
+            part=None if arm else plan.part,
+        )
+        frozen, _ = freeze(start, seed=seed, overlap=overlap, fabric=fabric)
+        embeddings: dict[str, Embedding] = {arm.name if arm else RANDOM: frozen.window_features}
+        if arm is None:
+            embeddings[PATCHES] = partial(intensity_patches, window_hu=plan.window_hu)
+        errors = organ_errors(scans, embeddings)
+        if arm:
+            errors = errors[errors["embedding"] != PLACE]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with written_atomically(file) as temporary:
+            errors.to_parquet(temporary, index=False)

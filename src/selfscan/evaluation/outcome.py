@@ -13,6 +13,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from selfscan.checkpoints.checkpoint import load
+from selfscan.evaluation.cells import seconds_of
 from selfscan.evaluation.labels_saved import labels_saved
 from selfscan.evaluation.plan import Arm, Cell, Plan
 from selfscan.evaluation.provenance import provenance
@@ -77,7 +78,7 @@ def save_outcome(
     scans = Store(plan.store)
     cells = [
         {"arm": c.arm.name, "labels": c.labels, "seed": c.seed, "folder": str(c.folder)}
-        | {"protocol": c.protocol}
+        | {"protocol": c.protocol, "seconds": seconds_of(c, folder)}
         for c in plan.cells(rates)
     ]
     trials = [

@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
-from math import prod
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,6 +13,7 @@ from selfscan.checkpoints.checkpoint import resolve
 from selfscan.configuration import as_plain, changes
 from selfscan.errors import SelfscanError
 from selfscan.evaluation.cells import SCORES
+from selfscan.evaluation.longer import extra_steps
 from selfscan.evaluation.plan import Arm, Plan, Protocol
 from selfscan.evaluation.statistics import LONG, NOT_PRETRAINED, SCRATCH
 from selfscan.files import written_atomically
@@ -25,6 +25,9 @@ from selfscan.training.probe import ProbeRecipe
 from selfscan.training.start import Start, labelled_cases, labelled_split, starting_point
 
 PROTOCOLS = get_args(Protocol)
+
+# The default of the recipe and half a decade below and above it.
+LEARNING_RATES = (3e-4, 1e-3, 3e-3)
 
 # What a resumed comparison may add to; anything else would mix scores that do not compare.
 _MAY_GROW = ("arms", "subsets", "seeds", "learning_rates", "protocols")
@@ -38,7 +41,7 @@ def make_plan(
     seeds: Sequence[int],
     backbone: BackboneConfig | None,
     recipe: FinetuneRecipe,
-    learning_rates: Sequence[float],
+    learning_rates: Sequence[float] | None,
     subsets: Path | None,
     splits: tuple[str, str | None, str],
     scratch: bool,
@@ -56,7 +59,8 @@ def make_plan(
         seeds: One run each.
         backbone: The network of all arms; None takes that of the first checkpoint.
         recipe: How every arm is fine-tuned.
-        learning_rates: To choose from; may be empty.
+        learning_rates: To choose from; empty takes the recipe's, None the usual grid where there
+            is something to choose by and the recipe has no rate of its own.
         subsets: A file of labelled subsets; None takes nested ones.
         splits: Names of the training, the validation and the test split.
         scratch: Whether there is an arm from random weights.
@@ -70,12 +74,14 @@ def make_plan(
         SelfscanError: Cases, labels or checkpoints are missing.
         ContractError: A checkpoint was trained on scans prepared in another way.
     """
-    _check_numbers(labels, seeds, learning_rates, tolerance_mm)
+    _check_numbers(labels, seeds, learning_rates or (), tolerance_mm)
     if not protocols or len(set(protocols)) < len(protocols) or set(protocols) - set(PROTOCOLS):
         raise ValueError(
             f"protocols must be different ones of {', '.join(PROTOCOLS)}, got {list(protocols)}"
         )
     scans, (train, validation, test) = Store(store), splits
+    if learning_rates is None:
+        learning_rates = usual_rates(recipe, labelled_split(scans, validation), protocols)
     if learning_rates and labelled_split(scans, validation) is None:
         raise SelfscanError(
             f"{store}: found no labelled scan in the split {validation!r}; expected some to choose "
@@ -87,7 +93,7 @@ def make_plan(
     if starts:
         recipe = replace(recipe, crop_size=recipe.crop_size or starts[0].crop_size)
     if long:
-        arms = (*arms, Arm(LONG, extra_steps=extra_steps(starts, recipe)))
+        arms = (*arms, Arm(LONG, extra_steps=extra_steps(starts, recipe, scans)))
     starts = [_start(scans, arm, network, recipe) for arm in arms]
     for start in starts:
         build_segmenter(start, scans.label_names, load=recipe.load, seed=0)
@@ -112,21 +118,19 @@ def make_plan(
     )
 
 
-def extra_steps(starts: Sequence[Start], recipe: FinetuneRecipe) -> int:
-    """Steps of fine-tuning that see as many voxels as the longest pre-training did.
+def usual_rates(
+    recipe: FinetuneRecipe, validation: Store | None, protocols: Sequence[Protocol]
+) -> tuple[float, ...]:
+    """The learning rates to choose from where nothing was said of them.
 
-    Raises:
-        SelfscanError: No checkpoint says how long its pre-training was.
+    A network is not judged at a rate that suits only another: each arm has its choice
+    of `LEARNING_RATES`. None is tried where nothing is fine-tuned, without validation cases to
+    choose by, or where the recipe has another rate than its default, which somebody chose.
     """
-    size = recipe.crop_size
-    found = [start.checkpoint for start in starts if start.checkpoint]
-    seen = [one.steps * one.method.batch_size * prod(one.crop_size) for one in found if one.method]
-    if not seen or size is None:
-        raise SelfscanError(
-            "found no pre-training run among the checkpoints; expected one to say how much longer "
-            "to train from scratch; leave out --long"
-        )
-    return max(seen) // (recipe.batch_size * recipe.accumulate * prod(size))
+    chosen = recipe.optimizer.learning_rate != FinetuneRecipe().optimizer.learning_rate
+    if chosen or validation is None or "finetune" not in protocols:
+        return ()
+    return LEARNING_RATES
 
 
 def settle(plan: Plan, folder: Path) -> None:

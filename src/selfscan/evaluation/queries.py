@@ -1,4 +1,4 @@
-"""What is looked for in a scan, with the place where it truly is: after a warp, or by labels."""
+"""What is looked for in a scan after a warp, with the place where it truly is."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from selfscan.errors import SelfscanError
 from selfscan.evaluation.floors import Box
-from selfscan.evaluation.landmarks import organ_middles
 from selfscan.evaluation.warp import apply_warp, draw_warp
 from selfscan.scans.store import Store, outside
 
@@ -20,9 +19,6 @@ class Queries:
     """Voxels of one volume that are looked for in a target scan.
 
     Attributes:
-        kind: `warp` or `organs`.
-        scan: The id of the scan that the volume comes from.
-        structures: What each voxel is in; empty text where nothing is known.
         volume: As stored, (C, X, Y, Z).
         hounsfield: Which channels are CT.
         box: The box around its body, first voxel and one past the last.
@@ -30,9 +26,6 @@ class Queries:
         truth: Where they are in the target, in its voxels, (Q, 3).
     """
 
-    kind: str
-    scan: str
-    structures: tuple[str, ...]
     volume: npt.NDArray[np.int16]
     hounsfield: tuple[bool, ...]
     box: Box
@@ -81,39 +74,11 @@ def warp_queries(
     drawn = np.sort(random.choice(inside, min(points, len(inside)), replace=False))
     voxels = np.stack(np.unravel_index(drawn, body.shape), axis=1)
     return Queries(
-        "warp",
-        record.id,
-        ("",) * len(voxels),
         volume,
         record.hounsfield,
         _box(body),
         voxels,
         warp.places(voxels),
-    )
-
-
-def organ_queries(store: Store, source: int, target: int) -> Queries | None:
-    """The middle of each organ labelled in both scans; None where there is none in common."""
-    if not (store[source].labelled and store[target].labelled):
-        return None
-    middles = [
-        organ_middles(store.read_labels(i), store.label_names, store[i].spacing)
-        for i in (source, target)
-    ]
-    common = tuple(name for name in middles[0] if name in middles[1])
-    if not common:
-        return None
-    voxels, truth = (np.stack([found[name] for name in common]) for found in middles)
-    record = store[source]
-    return Queries(
-        "organs",
-        record.id,
-        common,
-        store.read(source),
-        record.hounsfield,
-        record.foreground_box,
-        voxels,
-        truth.astype(np.float64),
     )
 
 

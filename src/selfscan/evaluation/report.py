@@ -14,9 +14,11 @@ from selfscan.evaluation.evidence import Evidence, PreTraining, gather
 from selfscan.evaluation.facts import header_facts, how_it_was_done, load_counts
 from selfscan.evaluation.guards import warnings
 from selfscan.evaluation.labels_saved import labels_saved
+from selfscan.evaluation.organ_search import PATCHES, PLACE
 from selfscan.evaluation.outcome import PROTOCOL_NAMES, by_protocol
 from selfscan.evaluation.page import PHOTO_DOTS, Plot, plot, render_page
-from selfscan.evaluation.statistics import LONG, baseline_of, summarize
+from selfscan.evaluation.retrieval_scores import summarize_errors
+from selfscan.evaluation.statistics import LONG, RANDOM, baseline_of, summarize
 from selfscan.evaluation.verdict import cautions, verdicts
 from selfscan.files import written_atomically
 
@@ -61,6 +63,7 @@ def _page(evidence: Evidence) -> dict[str, Any]:
         "colors": figures.arm_colors(list(evidence.cases["arm"].unique())),
         "plots": _plots(evidence),
         "pretraining": [_shown(arm, evidence) for arm in evidence.pretraining],
+        "organs": _organs(evidence),
         "overlays": [_overlay(overlay, plan) for overlay in evidence.overlays],
         "loads": [load_counts(arm) for arm in evidence.pretraining],
         "facts": header_facts(evidence),
@@ -154,6 +157,21 @@ def _shown(arm: PreTraining, evidence: Evidence) -> dict[str, Plot | None]:
     )
     embeddings = arm.embeddings and embedding_plot(arm.embeddings, f"{arm.arm}, not fine-tuned")
     return {"examples": examples or None, "embeddings": embeddings or None}
+
+
+def _organs(evidence: Evidence) -> dict[str, Any] | None:
+    """How near the features come to organs of other patients, each beside the floors."""
+    errors = evidence.organs
+    if errors.empty:
+        return None
+    summary = summarize_errors(errors.assign(kind="organs"))
+    floors = {RANDOM, PLACE, PATCHES}
+    rows = summary.assign(is_floor=summary["embedding"].isin(floors))
+    return {
+        "rows": rows.sort_values(["is_floor", "median_mm"]).to_dict("records"),
+        "queries": int(summary["queries"].iloc[0]),
+        "patients": errors["target"].nunique(),
+    }
 
 
 def _overlay(overlay: pictures.Overlay, plan: dict[str, Any]) -> Plot:

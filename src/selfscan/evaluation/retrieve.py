@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,11 +17,12 @@ from selfscan.configuration import as_plain
 from selfscan.evaluation.embedding_colors import color_scans, different_patients
 from selfscan.evaluation.embedding_picture import draw_colored, save_colored
 from selfscan.evaluation.floors import intensity_patches, relative_places
+from selfscan.evaluation.organ_search import PATCHES, PLACE, Embedding, organ_errors
 from selfscan.evaluation.page import PHOTO_DOTS
 from selfscan.evaluation.pictures import FOLDER
 from selfscan.evaluation.provenance import provenance
-from selfscan.evaluation.queries import Queries, organ_queries, warp_queries
-from selfscan.evaluation.retrieval import Blocks, errors_mm, find_nearest, gather
+from selfscan.evaluation.queries import warp_queries
+from selfscan.evaluation.retrieval import errors_mm, find_nearest, gather
 from selfscan.evaluation.retrieval_page import write_page
 from selfscan.evaluation.retrieval_scores import print_errors, save_errors
 from selfscan.evaluation.warp import check_warp
@@ -35,10 +36,7 @@ from selfscan.training.seeds import derive_seed
 from selfscan.training.segmentation import Size, inference_fabric
 from selfscan.training.start import Start, starting_point
 
-# From a stored volume, which channels are CT, and voxels, to blocks of embeddings.
-Embedding = Callable[..., Blocks]
-CHECKPOINT, RANDOM, PATCHES = "checkpoint", "random network", "intensity patch"
-PLACE = "relative place"
+CHECKPOINT, RANDOM = "checkpoint", "random network"
 
 
 @dataclass(frozen=True)
@@ -155,9 +153,10 @@ def retrieve(
     rows: list[dict[str, Any]] = []
     with Progress("retrieve", total=len(scans), unit="scans") as progress:
         for target in range(len(scans)):
-            rows += _searched(scans, target, _asked(scans, target, recipe, seed), embeddings)
+            rows += _warp_errors(scans, target, embeddings, recipe, seed)
             progress.advance()
-    errors = pd.DataFrame(rows)
+    organs = organ_errors(scans, embeddings).assign(kind="organs")
+    errors = pd.concat([pd.DataFrame(rows), organs], ignore_index=True)
     colored = _save_pictures(networks, scans, pictures, out) if pictures else {}
     facts = _facts(scans, start, networks[CHECKPOINT], checkpoint, seed, recipe)
     facts |= {"seconds": round(monotonic() - begun), **provenance()}
@@ -179,46 +178,34 @@ def _chosen(store: Store, split: str, cases: int | Sequence[str]) -> Store:
     return store.select(ids=[ids[i] for i in order[:cases]])
 
 
-def _asked(scans: Store, target: int, recipe: RetrievalRecipe, seed: int) -> list[Queries]:
-    """All that is looked for in one scan."""
-    others = [i for i, subject in enumerate(scans.subjects) if subject != scans.subjects[target]]
-    warped = warp_queries(
+def _warp_errors(
+    scans: Store,
+    target: int,
+    embeddings: Mapping[str, Embedding],
+    recipe: RetrievalRecipe,
+    seed: int,
+) -> list[dict[str, Any]]:
+    """Rows of the voxels of a scan after a warp, searched for in the scan itself."""
+    record, volume = scans[target], scans.read(target)
+    body = np.argwhere(scans.read_foreground(target))
+    asked = warp_queries(
         scans,
         target,
         points=recipe.points,
         amplitude_mm=recipe.amplitude_mm,
         scale_mm=recipe.scale_mm,
-        seed=derive_seed(seed, "warp", scans[target].id),
+        seed=derive_seed(seed, "warp", record.id),
     )
-    organs = [organ_queries(scans, source, target) for source in others]
-    return [warped, *(queries for queries in organs if queries is not None)]
-
-
-def _searched(
-    scans: Store, target: int, asked: Sequence[Queries], embeddings: Mapping[str, Embedding]
-) -> list[dict[str, Any]]:
-    """Rows of every query to one scan, by every embedding and by the relative place."""
-    record, volume = scans[target], scans.read(target)
-    body = np.argwhere(scans.read_foreground(target))
     found = {}
     for name, embedding in embeddings.items():
-        queries = np.concatenate(
-            [gather(partial(embedding, q.volume, q.hounsfield), q.voxels) for q in asked]
-        )
+        queries = gather(partial(embedding, asked.volume, asked.hounsfield), asked.voxels)
         found[name] = find_nearest(partial(embedding, volume, record.hounsfield), body, queries)
-    places = [relative_places(q.voxels, q.box, record.foreground_box) for q in asked]
-    found[PLACE] = np.concatenate(places)
-
-    truth = np.concatenate([q.truth for q in asked])
-    named = [
-        {"kind": q.kind, "scan": q.scan, "target": record.id, "structure": structure}
-        for q in asked
-        for structure in q.structures
-    ]
+    found[PLACE] = relative_places(asked.voxels, asked.box, record.foreground_box)
+    named = {"kind": "warp", "scan": record.id, "target": record.id, "structure": ""}
     return [
-        query | {"embedding": name, "error_mm": float(error)}
-        for name, places_found in found.items()
-        for query, error in zip(named, errors_mm(places_found, truth, record.spacing), strict=True)
+        named | {"embedding": name, "error_mm": float(error)}
+        for name, places in found.items()
+        for error in errors_mm(places, asked.truth, record.spacing)
     ]
 
 

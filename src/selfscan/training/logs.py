@@ -12,7 +12,7 @@ from rich.markup import escape
 from torch.utils.tensorboard import SummaryWriter
 
 from selfscan.files import written_atomically
-from selfscan.progress import console
+from selfscan.progress import console, details
 
 _HEADER = ("step", "name", "value")
 
@@ -52,7 +52,7 @@ class RunLog:
             self._board.add_scalar("steps_per_second", steps_per_second, step)
 
     def say(self, message: str, *, warning: bool = False) -> None:
-        """Write a line to the log and to the terminal."""
+        """Write a line to the log, and to the terminal if it warns or the run is alone."""
         if not self._visible:
             return
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
@@ -60,7 +60,8 @@ class RunLog:
         self._text.write(f"{now} {mark}{message}\n")
         self._text.flush()
         style = "yellow" if warning else ""
-        console.print(f"{mark}{escape(message)}", style=style, soft_wrap=True, highlight=False)
+        outlet = console if warning else details
+        outlet.print(f"{mark}{escape(message)}", style=style, soft_wrap=True, highlight=False)
 
     def __enter__(self) -> RunLog:
         return self

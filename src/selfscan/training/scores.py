@@ -13,7 +13,7 @@ from rich.table import Table
 
 from selfscan.files import written_atomically
 from selfscan.metrics import ClassMetrics
-from selfscan.progress import console
+from selfscan.progress import details
 
 METRICS = ("dice", "nsd", "hd95")
 
@@ -76,7 +76,7 @@ def print_scores(cases: pd.DataFrame, *, title: str, tolerance_mm: float) -> Non
         table.add_row(str(row["class"]), *map(str, counts), *_shown(row))
     table.add_section()
     table.add_row("mean", "", "", "", "", *_shown(summary[list(METRICS)].mean()))
-    console.print(table)
+    details.print(table)
 
 
 def _shown(values: Any) -> list[str]:
