@@ -15,6 +15,7 @@ from selfscan.scans.phantom import write_phantoms
 from selfscan.scans.prepare import prepare
 from selfscan.training.finetune import FinetuneRecipe
 from selfscan.training.pretrain import PretrainRecipe, pretrain
+from selfscan.training.probe import ProbeRecipe
 
 _CROP = (24, 24, 24)
 _ORGANS = ("lungs", "heart", "liver", "spine")  # the large ones: few voxels are left of others
@@ -115,6 +116,8 @@ def demo(
             ),
             overlap=0.25,
         ),
+        protocols=("finetune", "linear"),
+        probing=ProbeRecipe(voxels_per_class=200, background_voxels=2000, overlap=0.25),
         workers=crew,
         resume=True,
     )

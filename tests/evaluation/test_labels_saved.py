@@ -8,7 +8,7 @@ import pytest
 from planted import planted_scores
 
 from selfscan.evaluation.labels_saved import LabelsNeeded, labels_needed, labels_saved
-from selfscan.evaluation.resampling import Estimate
+from selfscan.evaluation.resampling import Estimate, Grid
 from selfscan.evaluation.statistics import case_scores
 
 
@@ -51,6 +51,16 @@ def test_the_planted_saving_lies_in_its_interval() -> None:
     assert first.needed.value == pytest.approx(4 * math.sqrt(2), rel=0.15)
     assert first.needed.low < 4 * math.sqrt(2) < first.needed.high
     assert math.isinf(last.needed.value)
+
+
+def test_few_runs_that_differ_widen_the_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = planted_scores(lift=0.0, labels=(4, 8, 16), seeds=(0, 1), run_spread=0.02)
+    widened = labels_saved(rows, baseline="scratch")[1].needed
+    monkeypatch.setattr(Grid, "widening", lambda *_: 1.0)
+    narrow = labels_saved(rows, baseline="scratch")[1].needed
+    assert widened.value == narrow.value
+    assert widened.low < narrow.low or widened.high > narrow.high
+    assert widened.low <= narrow.low < narrow.high <= widened.high
 
 
 def test_one_number_of_labels_or_one_patient_has_no_curve() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -63,7 +63,9 @@ def labels_needed(scores: pd.DataFrame, arm: str, *, baseline: str) -> list[Labe
 
     The baseline's mean Dice is read between the numbers tried along straight lines over the
     logarithm of the number; where more labels scored less, the curve stays level. The interval is
-    that of the crossed bootstrap, drawn for both arms and all numbers of labels alike.
+    that of the crossed bootstrap, drawn for both arms and all numbers of labels alike; how far the
+    arm is ahead of the baseline at the same number is widened where runs are few
+    (`Grid.widening`), as the interval of that difference is.
 
     Args:
         scores: Rows of `case_scores`.
@@ -81,9 +83,12 @@ def labels_needed(scores: pd.DataFrame, arm: str, *, baseline: str) -> list[Labe
     curve = np.stack([resampled_means(sample, *draws) for sample in theirs], axis=1)
     level = np.array([[sample.mean for sample in theirs]])
     found = []
-    for count in counts:
+    for place, count in enumerate(counts):
         ours = grid(scores, arm, (count,))
-        several = _reached_at(curve, resampled_means(ours, *draws), counts)
+        ahead = replace(ours, scores=ours.scores - theirs[place].scores)
+        drawn = resampled_means(ahead, *draws)
+        widened = ahead.mean + ahead.widening(0.975) * (drawn - ahead.mean)
+        several = _reached_at(curve, curve[:, place] + widened, counts)
         low, high = np.quantile(several, (0.025, 0.975), method="nearest")
         value = float(_reached_at(level, np.array([ours.mean]), counts)[0])
         needed = Estimate(value, float(low), float(high))

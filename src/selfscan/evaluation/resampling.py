@@ -75,6 +75,10 @@ class Grid:
         freedom = (of_runs + of_patients) ** 2 * (len(self.scores) - 1) / of_runs**2
         return float(t.ppf(share, freedom))
 
+    def widening(self, share: float) -> float:
+        """How much farther out that quantile lies than the normal one."""
+        return self.critical(share) / float(norm.ppf(share))
+
 
 def resampled(
     seeds: int, weights: Floats, *, resamples: int = RESAMPLES, seed: int = 0
@@ -117,7 +121,7 @@ def bootstrap(
     )
     tail = (1 - level) / 2
     low, high = np.quantile(means, (tail, 1 - tail)) - sample.mean
-    factor = sample.critical(1 - tail) / norm.ppf(1 - tail)
+    factor = sample.widening(1 - tail)
     return Estimate(
         sample.mean, float(sample.mean + factor * low), float(sample.mean + factor * high)
     )
