@@ -67,6 +67,8 @@ class Backbone(nn.Module, ABC):
         encoder_pyramid: Sizes of `Features.encoder`.
         decoder_pyramid: Sizes of `Features.decoder`; no levels where there is no decoder.
         divisor: Each axis of the input must be divisible by this, in voxels.
+        normalizes_cells: Whether the coarsest level passes an instance norm, for which one cell is
+            not enough.
         mixes_batch: Whether the features of a volume depend on the others in its batch, in
             evaluation too.
     """
@@ -75,6 +77,7 @@ class Backbone(nn.Module, ABC):
     encoder_pyramid: Pyramid
     decoder_pyramid: Pyramid
     divisor: Stride
+    normalizes_cells: bool = False
     mixes_batch: bool = False
 
     @abstractmethod
@@ -129,12 +132,18 @@ class Backbone(nn.Module, ABC):
         """Refuse a size of crops that does not fit.
 
         Raises:
-            ValueError: An axis has no voxel, or is not divisible by `divisor`.
+            ValueError: An axis has no voxel, or is not divisible by `divisor`, or the coarsest
+                level is one cell where `normalizes_cells` forbids that.
         """
         if any(n < 1 or n % d for n, d in zip(size, self.divisor, strict=True)):
             raise ValueError(
                 f"crop_size must be divisible by {self.divisor} for {type(self).__name__}, "
                 f"got {size}"
+            )
+        if self.normalizes_cells and tuple(size) == tuple(self.divisor):
+            raise ValueError(
+                f"crop_size must be more than {self.divisor} along one axis at least for "
+                f"{type(self).__name__}, got {size}"
             )
 
     @property

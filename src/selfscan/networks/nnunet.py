@@ -38,6 +38,8 @@ class NNUNet(Backbone):
         strides: By how much each level shrinks the one above along (X, Y, Z).
     """
 
+    normalizes_cells = True
+
     def __init__(
         self,
         network: Any,
@@ -81,20 +83,6 @@ class NNUNet(Backbone):
     def encoder_parameters(self) -> list[nn.Parameter]:
         """The parameters of the stem and of the stages that go down."""
         return list(self.encoder.parameters())
-
-    def check_size(self, size: tuple[int, ...]) -> None:
-        """Refuse a size of crops that does not fit.
-
-        Raises:
-            ValueError: An axis is not divisible by `divisor`, or the coarsest level is one cell,
-                over which instance norm cannot normalize.
-        """
-        super().check_size(size)
-        if tuple(size) == self.divisor:
-            raise ValueError(
-                f"crop_size must be more than {self.divisor} along one axis at least for "
-                f"{type(self).__name__}, got {size}"
-            )
 
 
 @dataclass(frozen=True)

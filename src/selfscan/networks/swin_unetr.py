@@ -37,6 +37,8 @@ class SwinUNETR(Backbone):
             gradients.
     """
 
+    normalizes_cells = True
+
     def __init__(
         self,
         in_channels: int = 1,
@@ -110,19 +112,6 @@ class SwinUNETR(Backbone):
     def encoder_parameters(self) -> list[nn.Parameter]:
         """The parameters of the transformer; all convolutions belong to the decoder."""
         return list(self.swinViT.parameters())
-
-    def check_size(self, size: tuple[int, ...]) -> None:
-        """Refuse a size of crops that does not fit.
-
-        Raises:
-            ValueError: An axis is not divisible by `divisor`, or the coarsest level is one cell,
-                over which instance norm cannot normalize.
-        """
-        super().check_size(size)
-        if tuple(size) == self.divisor:
-            raise ValueError(
-                f"crop_size must be 64 at least along one axis for SwinUNETR, got {size}"
-            )
 
 
 @dataclass(frozen=True)
