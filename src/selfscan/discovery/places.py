@@ -34,7 +34,7 @@ class Grids:
     @classmethod
     def of(cls, store: Store) -> Grids:
         """Those of all scans of a store."""
-        boxes = np.array([record.foreground_box for record in store], dtype=np.int64)
+        boxes = store.foreground_boxes
         return cls(
             np.asarray(store.shapes),
             boxes[:, 0],

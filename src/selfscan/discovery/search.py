@@ -53,8 +53,7 @@ class Embedded:
     @cached_property
     def patients(self) -> npt.NDArray[np.int64]:
         """The number of each scan's patient, (N,)."""
-        numbers: npt.NDArray[np.int64] = np.unique(self.store.subjects, return_inverse=True)[1]
-        return numbers
+        return self.store.patients
 
 
 @dataclass(frozen=True)

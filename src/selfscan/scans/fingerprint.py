@@ -58,15 +58,18 @@ def nearest(
         Its number (N,) and 1 - cosine of the angle between them (N,); a scan without contrast is
         as far as 1 from all others.
     """
-    targets = _unit(theirs)
     number = np.zeros(len(ours), np.int64)
-    distance = np.zeros(len(ours))
-    for first in range(0, len(ours), _ROWS):
-        cosine = _unit(ours[first : first + _ROWS]) @ targets.T
-        best = cosine.argmax(axis=1)
-        number[first : first + _ROWS] = best
-        distance[first : first + _ROWS] = 1 - cosine[np.arange(len(best)), best]
-    return number, distance
+    best = np.full(len(ours), -np.inf)
+    # In blocks on both sides: all against a million would not fit in memory.
+    for start in range(0, len(theirs), _ROWS):
+        targets = _unit(theirs[start : start + _ROWS]).T
+        for first in range(0, len(ours), _ROWS):
+            cosine = _unit(ours[first : first + _ROWS]) @ targets
+            block = slice(first, first + len(cosine))
+            nearer = cosine.max(axis=1) > best[block]
+            number[block][nearer] = start + cosine.argmax(axis=1)[nearer]
+            best[block] = np.maximum(best[block], cosine.max(axis=1))
+    return number, 1 - best
 
 
 def _averaged(channel: npt.NDArray[np.int16], window: tuple[int, int]) -> npt.NDArray[np.float64]:

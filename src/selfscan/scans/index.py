@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,6 +17,7 @@ from selfscan.scans.inputs.sources import Source, Unusable
 from selfscan.scans.preparation.notes import Note, Settings, note_path
 from selfscan.scans.record import SCHEMA, ScanRecord
 
+_ROWS = 20_000  # turned into columns at a time
 _REJECTED = pa.schema([("path", pa.string()), ("reason", pa.string())])
 
 
@@ -86,10 +88,18 @@ def write_index(
         named = {str(value): name for value, name in sorted(label_names.items())}
         with written_atomically(out / "labels.json") as temporary:
             temporary.write_text(json.dumps(named, indent=2, ensure_ascii=False) + "\n")
-    rows_of_scans = [record.to_row() for record in records]
-    if rows_of_scans:
-        with written_atomically(out / "scans.parquet") as temporary:
-            pq.write_table(pa.Table.from_pylist(rows_of_scans, schema=SCHEMA), temporary)
+    waiting = iter(records)
+    part = list(islice(waiting, _ROWS))
+    if not part:
+        return
+    with (
+        written_atomically(out / "scans.parquet") as temporary,
+        pq.ParquetWriter(temporary, SCHEMA) as index,
+    ):
+        while part:
+            rows = [record.to_row() for record in part]
+            index.write_table(pa.Table.from_pylist(rows, schema=SCHEMA))
+            part = list(islice(waiting, _ROWS))
 
 
 def sweep(out: Path, records: Iterable[ScanRecord]) -> None:

@@ -30,6 +30,7 @@ SCHEMA = pa.schema(
         ("fingerprint", pa.list_(pa.int8())),
     ]
 )
+LATER = ("fingerprint",)  # columns that stores of earlier versions lack
 
 
 @dataclass(frozen=True)

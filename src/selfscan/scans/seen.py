@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -50,48 +51,43 @@ class Seen:
     """The scans that one or more runs or stores hold, N of them.
 
     Attributes:
-        content: Digests of their voxels, as they were read and as they are stored.
-        subjects: Digests of their patients, each with that of its salt.
-        fingerprints: Shape (N, 124).
         table: A row each, as the file has it.
     """
 
-    content: frozenset[str]
-    subjects: frozenset[tuple[str, str]]
-    fingerprints: Fingerprints
     table: pa.Table
 
     @classmethod
     def of(cls, *stores: Store) -> Seen:
         """All scans of stores; fingerprints that the index lacks are computed."""
-        rows = []
-        for store in stores:
-            salt = salt_digest(store)
-            for i, record in enumerate(store):
-                row = {name: getattr(record, name) for name in _SCHEMA.names[:3]}
-                rows.append(row | {"salt": salt, "fingerprint": store.fingerprint(i)})
-        return cls._of_table(pa.Table.from_pylist(rows, schema=_SCHEMA))
+        return cls(pa.concat_tables([_rows_of(store) for store in stores]))
 
     @classmethod
     def read(cls, folder: Path) -> Seen | None:
         """What the file in a run folder says; None where there is none."""
         file = folder / FILE
-        return cls._of_table(pq.read_table(file)) if file.is_file() else None
+        return cls(pq.read_table(file)) if file.is_file() else None
 
-    @classmethod
-    def _of_table(cls, table: pa.Table) -> Seen:
-        columns = {name: table[name].to_pylist() for name in _SCHEMA.names[:4]}
-        flat = table["fingerprint"].combine_chunks().flatten()
-        return cls(
-            content=frozenset(columns["source_digest"]) | frozenset(columns["volume_digest"]),
-            subjects=frozenset(zip(columns["subject"], columns["salt"], strict=True)),
-            fingerprints=np.asarray(flat, dtype=np.int8).reshape(-1, SIZE),
-            table=table,
-        )
+    @cached_property
+    def content(self) -> frozenset[str]:
+        """Digests of their voxels, as they were read and as they are stored."""
+        columns = (self.table[name].to_pylist() for name in ("source_digest", "volume_digest"))
+        return frozenset().union(*columns)
+
+    @cached_property
+    def subjects(self) -> frozenset[tuple[str, str]]:
+        """Digests of their patients, each with that of its salt."""
+        columns = (self.table[name].to_pylist() for name in ("subject", "salt"))
+        return frozenset(zip(*columns, strict=True))
+
+    @cached_property
+    def fingerprints(self) -> Fingerprints:
+        """Shape (N, 124)."""
+        flat = self.table["fingerprint"].combine_chunks().flatten()
+        return np.asarray(flat, dtype=np.int8).reshape(-1, SIZE)
 
     def with_(self, others: Sequence[Seen]) -> Seen:
         """These scans and those of others."""
-        return self._of_table(pa.concat_tables([self.table, *(other.table for other in others)]))
+        return Seen(pa.concat_tables([self.table, *(other.table for other in others)]))
 
     def write(self, folder: Path) -> None:
         """Write the file into a run folder."""
@@ -101,7 +97,7 @@ class Seen:
     def leaks(self, store: Store) -> list[Leak]:
         """The scans of a store that are among these: by content, by likeness or by patient."""
         salt = salt_digest(store)
-        prints = np.array([store.fingerprint(i) for i in range(len(store))], dtype=np.int8)
+        prints = store.fingerprints()
         _, distances = nearest(prints, self.fingerprints)
         found = []
         for record, distance in zip(store, distances, strict=True):
@@ -112,6 +108,18 @@ class Seen:
             elif (record.subject, salt) in self.subjects:
                 found.append(Leak(record.id, "another scan of the same patient"))
         return found
+
+
+def _rows_of(store: Store) -> pa.Table:
+    flat = pa.array(store.fingerprints().ravel())
+    return pa.table(
+        [
+            *(store.columns[name] for name in _SCHEMA.names[:3]),
+            pa.repeat(salt_digest(store), len(store)),
+            pa.FixedSizeListArray.from_arrays(flat, SIZE),
+        ],
+        schema=_SCHEMA,
+    )
 
 
 def salt_digest(store: Store) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import OrderedDict
 from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -19,27 +18,31 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 
 from selfscan.errors import SelfscanError
+from selfscan.scans.columns import Columns
 from selfscan.scans.contract import PreprocessingContract
-from selfscan.scans.fingerprint import fingerprint
+from selfscan.scans.fingerprint import SIZE, Fingerprints, fingerprint
 from selfscan.scans.record import ScanRecord, Voxel
 from selfscan.scans.volumes import VolumeFiles
 
 __all__ = ["AIR", "ScanRecord", "Store", "outside"]
 
 AIR = -1024  # what lies outside a CT, in Hounsfield units
-_RECORDS = 4096
+_RECORDS = 4096  # put together at a time
 
 
-def outside(hounsfield: Sequence[bool]) -> npt.NDArray[np.int16]:
+def outside(hounsfield: Sequence[bool] | npt.NDArray[np.bool_]) -> npt.NDArray[np.int16]:
     """What lies around a stored volume, (C, 1, 1, 1): air around a CT, 0 around other channels."""
     return np.where(hounsfield, AIR, 0).astype(np.int16)[:, None, None, None]
 
 
 class Store:
     """Prepared scans on disk, numbered from 0; cheap to copy to worker processes.
+
+    What drawing crops needs of all scans lies in arrays, a column each; a `ScanRecord` is put
+    together for those scans that are asked for one by one.
 
     Args:
         path: The folder that `prepare` wrote.
@@ -58,76 +61,108 @@ class Store:
                 )
         fields = json.loads((self.path / "contract.json").read_text())
         self.contract = PreprocessingContract.from_json(fields)
-        self._table: pa.Table = pq.read_table(self.path / "scans.parquet")
+        self.columns = Columns(self.path / "scans.parquet")
         names = self.path / "labels.json"
         named = json.loads(names.read_text()) if names.exists() else {}
         self.label_names: dict[int, str] = {int(value): name for value, name in named.items()}
-        self._forget()
+        self._files = VolumeFiles()
 
     def __len__(self) -> int:
-        return len(self._table)
+        return len(self.columns)
 
     def __getitem__(self, i: int) -> ScanRecord:
         if not 0 <= i < len(self):
             raise IndexError(f"scan {i} of a store of {len(self)}")
-        if i not in self._records:
-            if len(self._records) >= _RECORDS:
-                self._records.popitem(last=False)
-            self._records[i] = ScanRecord.from_row(self._table.slice(i, 1).to_pylist()[0])
-        return self._records[i]
+        return ScanRecord.from_row(self._rows.slice(i, 1).to_pylist()[0])
 
     def __iter__(self) -> Iterator[ScanRecord]:
-        return (self[i] for i in range(len(self)))
+        for batch in self._rows.to_batches(max_chunksize=_RECORDS):
+            yield from map(ScanRecord.from_row, batch.to_pylist())
 
     def __getstate__(self) -> dict[str, Any]:
-        """Open files stay behind; a worker opens its own."""
-        kept = ("path", "contract", "label_names", "_table")
-        return {name: self.__dict__[name] for name in kept}
+        """Open files and arrays stay behind; a worker reads its own."""
+        return {
+            name: self.__dict__[name] for name in ("path", "contract", "label_names", "columns")
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._forget()
-
-    def _forget(self) -> None:
-        self._records: OrderedDict[int, ScanRecord] = OrderedDict()
         self._files = VolumeFiles()
+
+    @cached_property
+    def _rows(self) -> pa.Table:
+        """All columns, for records."""
+        return self.columns.table()
 
     @cached_property
     def ids(self) -> tuple[str, ...]:
         """The id of each scan."""
-        return tuple(self._table["id"].to_pylist())
+        return tuple(self._ids.to_pylist())
 
     @cached_property
     def subjects(self) -> tuple[str, ...]:
         """The digest of each scan's patient."""
-        return tuple(self._table["subject"].to_pylist())
+        return tuple(self.columns["subject"].to_pylist())
+
+    @cached_property
+    def patients(self) -> npt.NDArray[np.int64]:
+        """The number of each scan's patient in the order of their digests, shape (scans,)."""
+        digests = self.columns["subject"].dictionary_encode()
+        rank = np.empty(len(digests.dictionary), dtype=np.int64)
+        rank[np.asarray(pc.array_sort_indices(digests.dictionary))] = np.arange(len(rank))
+        numbers: npt.NDArray[np.int64] = rank[np.asarray(digests.indices)]
+        return numbers
 
     @cached_property
     def splits(self) -> tuple[str, ...]:
         """The names of the splits that these scans are in, sorted."""
-        return tuple(sorted(set(self._table["split"].to_pylist()) - {None}))
+        return tuple(sorted(set(self.columns["split"].unique().to_pylist()) - {None}))
+
+    def in_splits(self, names: Collection[str]) -> npt.NDArray[np.bool_]:
+        """Whether each scan is in one of these splits, shape (scans,)."""
+        found = pc.is_in(self.columns["split"], pa.array(list(names), pa.string()))
+        return np.asarray(found, dtype=bool)
 
     @cached_property
     def shapes(self) -> npt.NDArray[np.int64]:
         """Voxels of each scan along (X, Y, Z), shape (scans, 3)."""
-        flat = self._table["shape"].combine_chunks().flatten()
-        return np.asarray(flat, dtype=np.int64).reshape(-1, 3)
+        return np.asarray(self.columns["shape"].flatten(), dtype=np.int64).reshape(-1, 3)
+
+    @cached_property
+    def foreground_boxes(self) -> npt.NDArray[np.int64]:
+        """The box around each scan's body, its first voxel and one past its last, (scans, 2, 3)."""
+        flat = self.columns["foreground_box"].flatten().flatten()
+        return np.asarray(flat, dtype=np.int64).reshape(-1, 2, 3)
 
     @cached_property
     def labelled(self) -> npt.NDArray[np.bool_]:
         """Whether each scan has labels, shape (scans,)."""
-        return np.asarray(self._table["labelled"].to_pylist(), dtype=bool)
+        return np.asarray(self.columns["labelled"], dtype=bool)
 
     @cached_property
     def hounsfield(self) -> npt.NDArray[np.bool_]:
         """Whether each channel of each scan holds Hounsfield units, shape (scans, C)."""
-        flat = self._table["modality"].combine_chunks().flatten().to_pylist()
-        return np.array([name == "ct" for name in flat]).reshape(len(self), -1)
+        is_ct = pc.equal(self.columns["modality"].flatten(), "ct")
+        return np.asarray(is_ct, dtype=bool).reshape(len(self), -1)
+
+    def shape(self, i: int) -> Voxel:
+        """Voxels of scan i along (X, Y, Z)."""
+        x, y, z = self.shapes[i].tolist()
+        return x, y, z
+
+    def foreground_box(self, i: int) -> tuple[Voxel, Voxel]:
+        """The box around the body of scan i: its first voxel, and one past its last."""
+        (x, y, z), (i_past, j_past, k_past) = self.foreground_boxes[i].tolist()
+        return (x, y, z), (i_past, j_past, k_past)
 
     @property
     def channels(self) -> int:
         """The channels of every scan."""
-        return self[0].channels
+        return int(self.hounsfield.shape[1])
+
+    @cached_property
+    def _ids(self) -> pa.Array:
+        return self.columns["id"]
 
     @cached_property
     def _numbers(self) -> dict[str, int]:
@@ -146,12 +181,20 @@ class Store:
             )
         return self._numbers[id]
 
+    def _find_all(self, ids: Sequence[str]) -> npt.NDArray[np.int64]:
+        """The numbers of the scans with these ids, in their order."""
+        found = pc.index_in(pa.array(ids, pa.string()), self._ids)
+        if found.null_count:
+            self.find(ids[found.is_null().index(True).as_py()])
+        return np.asarray(found, dtype=np.int64)
+
     def select(
         self,
         *,
         splits: Collection[str] | None = None,
         ids: Sequence[str] | None = None,
         labelled: bool | None = None,
+        where: npt.NDArray[np.bool_] | None = None,
     ) -> Store:
         """The same store with fewer scans: those that meet every condition given.
 
@@ -159,18 +202,20 @@ class Store:
             splits: Keep scans of these splits.
             ids: Keep these scans, in this order.
             labelled: Keep scans with labels, or without.
+            where: Keep scans for which it is true, shape (scans,).
 
         Raises:
             SelfscanError: An id that is not here, or nothing is left.
         """
-        rows = [self.find(id) for id in ids] if ids is not None else range(len(self))
-        wanted = {splits} if isinstance(splits, str) else splits
+        rows = np.arange(len(self)) if ids is None else self._find_all(ids)
+        wanted = [splits] if isinstance(splits, str) else splits
+        keep = np.ones(len(self), dtype=bool) if where is None else where
         if wanted is not None:
-            split_of = self._table["split"].to_pylist()
-            rows = [row for row in rows if split_of[row] in wanted]
+            keep = keep & self.in_splits(wanted)
         if labelled is not None:
-            rows = [row for row in rows if self.labelled[row] == labelled]
-        if not rows:
+            keep = keep & (self.labelled == labelled)
+        rows = rows[keep[rows]]
+        if not len(rows):
             asked = {"splits": wanted and sorted(wanted), "ids": ids, "labelled": labelled}
             shown = ", ".join(
                 f"{name} {value}" for name, value in asked.items() if value is not None
@@ -179,19 +224,18 @@ class Store:
                 f"{self.path}: found no scan with {shown} among {len(self)}; its splits are "
                 f"{', '.join(self.splits) or 'not set'}, {self.labelled.sum()} have labels"
             )
-        chosen = Store.__new__(Store)
-        chosen.__setstate__(self.__getstate__() | {"_table": self._table.take(list(rows))})
+        chosen = type(self).__new__(type(self))
+        chosen.__setstate__(self.__getstate__() | {"columns": self.columns.take(rows)})
         return chosen
 
     def digest(self) -> str:
         """A digest of which scans these are, and of each voxel of their volumes."""
-        rows = zip(self.ids, self._table["volume_digest"].to_pylist(), strict=True)
-        text = "\n".join(f"{id} {volume}" for id, volume in rows)
-        return hashlib.sha256(text.encode()).hexdigest()
+        lines = pc.binary_join_element_wise(self._ids, self.columns["volume_digest"], " ")
+        return hashlib.sha256("\n".join(lines.to_pylist()).encode()).hexdigest()
 
     def file(self, kind: Literal["volumes", "foreground", "labels"], i: int) -> Path:
         """Where the voxels of scan i lie."""
-        return self.path / kind / f"{self[i].id}.b2nd"
+        return self.path / kind / f"{self._ids[i]}.b2nd"
 
     def read(
         self, i: int, start: Voxel | None = None, size: Voxel | None = None
@@ -203,13 +247,21 @@ class Store:
         Raises:
             ScanError: The volume's file is missing or damaged.
         """
-        around = outside(self[i].hounsfield)
+        around = outside(self.hounsfield[i])
         return self._files.read(self.file("volumes", i), start, size, around)
 
     def fingerprint(self, i: int) -> tuple[int, ...]:
         """What tells scan i again, 124 numbers; computed where the index lacks it."""
         record = self[i]
         return record.fingerprint or fingerprint(self.read(i), record.hounsfield)
+
+    def fingerprints(self) -> Fingerprints:
+        """What tells the scans again, shape (scans, 124)."""
+        if "fingerprint" in self.columns.names:
+            column = self.columns["fingerprint"]
+            if pc.all(pc.equal(pc.list_value_length(column), SIZE)).as_py():
+                return np.asarray(column.flatten()).reshape(-1, SIZE)
+        return np.array([self.fingerprint(i) for i in range(len(self))], dtype=np.int8)
 
     def read_foreground(
         self, i: int, start: Voxel | None = None, size: Voxel | None = None

@@ -9,7 +9,7 @@ import numpy as np
 from selfscan.errors import SelfscanError
 from selfscan.scans.store import Store
 
-RESERVED = frozenset({"validation", "test"})
+RESERVED = ("validation", "test")
 
 
 def pretraining_scans(store: Store, splits: Sequence[str] | None) -> Store:
@@ -23,14 +23,14 @@ def pretraining_scans(store: Store, splits: Sequence[str] | None) -> Store:
     """
     if splits is not None:
         return store.select(splits=tuple(splits))
-    kept_back = {record.subject for record in store if record.split in RESERVED}
-    ids = [record.id for record in store if record.subject not in kept_back]
-    if not ids:
+    kept_back = store.patients[store.in_splits(RESERVED)]
+    open_to_all = ~np.isin(store.patients, kept_back)
+    if not open_to_all.any():
         raise SelfscanError(
             f"{store.path}: found scans of the splits validation and test only; expected others "
             "to pre-train on; name the splits to use with --splits"
         )
-    return store.select(ids=ids)
+    return store.select(where=open_to_all)
 
 
 def hold_out(store: Store, *, share: float, seed: int, at_least: int = 1) -> tuple[Store, Store]:
@@ -45,18 +45,14 @@ def hold_out(store: Store, *, share: float, seed: int, at_least: int = 1) -> tup
     Raises:
         SelfscanError: There are fewer than `at_least` patients for either side.
     """
-    subjects = sorted(set(store.subjects))
-    if len(subjects) < 2 * at_least:
+    patients = int(store.patients.max()) + 1
+    if patients < 2 * at_least:
         raise SelfscanError(
-            f"{store.path}: found scans of {len(subjects)} patient(s); expected at least "
+            f"{store.path}: found scans of {patients} patient(s); expected at least "
             f"{2 * at_least}, since {at_least} must be validated on and as many trained on; add "
             "scans, or prepare them with subject keys that tell them apart"
         )
-    count = min(max(round(share * len(subjects)), at_least), len(subjects) - at_least)
-    order = np.random.default_rng(seed).permutation(len(subjects))
-    held = {subjects[i] for i in order[:count]}
-    owners = list(zip(store.ids, store.subjects, strict=True))
-    return (
-        store.select(ids=[id for id, subject in owners if subject not in held]),
-        store.select(ids=[id for id, subject in owners if subject in held]),
-    )
+    count = min(max(round(share * patients), at_least), patients - at_least)
+    order = np.random.default_rng(seed).permutation(patients)
+    held = np.isin(store.patients, order[:count])
+    return store.select(where=~held), store.select(where=held)

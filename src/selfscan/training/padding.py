@@ -14,7 +14,7 @@ def padded_share(store: Store, policy: CropPolicy, *, seed: int, examples: int =
     for number in range(examples):
         for crop in policy.draw(store, np.random.default_rng([seed, number])).crops:
             start, covered = np.array(crop.start), np.array(crop.covered)
-            past = np.minimum(start + covered, store[crop.scan].shape)
+            past = np.minimum(start + covered, store.shape(crop.scan))
             inside = np.clip(past - np.maximum(start, 0), 0, None)
             shares.append(1 - float(np.prod(inside / covered)))
     return float(np.mean(shares))

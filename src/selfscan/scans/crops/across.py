@@ -63,7 +63,7 @@ class MatchedCrops:
         Raises:
             SelfscanError: All scans are of one patient.
         """
-        if self.distinct and len(set(store.subjects)) < 2:
+        if self.distinct and store.patients.max() < 1:
             raise SelfscanError(
                 f"{store.path}: found scans of one patient only ({len(store)}); expected at least "
                 "two patients, since the crops of a pair are of different ones; add scans, or "
@@ -79,7 +79,7 @@ class MatchedCrops:
             second = int(random.integers(len(store)))
         fraction = random.random(3) if self.place == "shared" else np.full(3, 0.5)
         crops = [
-            self._crop(scan, store[scan].shape, store[scan].foreground_box, fraction)
+            self._crop(scan, store.shape(scan), store.foreground_box(scan), fraction)
             for scan in (first, second)
         ]
         return Example(tuple(crops))
@@ -118,6 +118,6 @@ def _by_patient(
     store: Store,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """The scans in the order of their patients; where each scan's patient starts; how many."""
-    _, patient, counts = np.unique(store.subjects, return_inverse=True, return_counts=True)
+    counts = np.bincount(store.patients)
     first = np.cumsum(counts) - counts
-    return np.argsort(patient, kind="stable"), first[patient], counts[patient]
+    return np.argsort(store.patients, kind="stable"), first[store.patients], counts[store.patients]

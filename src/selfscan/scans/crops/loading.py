@@ -69,7 +69,7 @@ class CropDataset(Dataset[Item]):
         labels = [read_labels(self.store, crop) for crop in crops] if self.with_labels else None
         return Item(
             volumes=np.stack([read_volume(self.store, crop) for crop in crops]),
-            hounsfield=np.array([self.store[crop.scan].hounsfield for crop in crops]),
+            hounsfield=self.store.hounsfield[[crop.scan for crop in crops]],
             number=number,
             example=example,
             labels=None if labels is None else np.stack(labels).astype(np.int64),

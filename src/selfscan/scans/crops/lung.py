@@ -74,7 +74,7 @@ class LungCrops:
         threshold = low + TISSUE * (high - low)
         for _ in range(_SCANS):
             scan = int(usable[random.integers(len(usable))])
-            last = np.array(store[scan].shape) - _smallest(self.size) + BORDER
+            last = np.array(store.shape(scan)) - _smallest(self.size) + BORDER
             for _ in range(ATTEMPTS):
                 x, y, z = random.integers(BORDER, last, endpoint=True).tolist()
                 # Of the slices behind the crop only the first can change the score.

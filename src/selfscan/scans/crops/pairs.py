@@ -88,7 +88,7 @@ class OverlappingCrops:
     def _draw_pair(
         self, store: Store, scan: int, random: np.random.Generator, anchor: Crop | None = None
     ) -> _Pair:
-        best, shape = None, store[scan].shape
+        best, shape = None, store.shape(scan)
         first = None if anchor is None else laid_at(anchor, shape, self.size, resized=False)
         for _ in range(_TRIES):
             center = foreground_voxel(store, scan, random) if anchor is None else anchor.middle
@@ -112,7 +112,7 @@ class OverlappingCrops:
         random: np.random.Generator,
     ) -> npt.NDArray[np.int64]:
         first = np.maximum(starts.max(axis=0), 0)
-        past = np.minimum(starts.min(axis=0) + self.size, store[scan].shape)
+        past = np.minimum(starts.min(axis=0) + self.size, store.shape(scan))
         extent = past - first
         inside = np.flatnonzero(store.read_foreground(scan, voxel(first), voxel(extent)))
         if len(inside) > self.voxels:

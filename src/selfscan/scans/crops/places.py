@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from operator import sub
+
 import numpy as np
 import numpy.typing as npt
 
@@ -15,7 +18,7 @@ _TRIES = 64
 
 def foreground_voxel(store: Store, scan: int, random: np.random.Generator) -> npt.NDArray[np.int64]:
     """A voxel (X, Y, Z) of a scan's body, each equally likely; tries voxels of the body's box."""
-    first, past = store[scan].foreground_box
+    first, past = store.foreground_box(scan)
     for _ in range(_TRIES):
         place: npt.NDArray[np.int64] = random.integers(first, past)
         if store.read_foreground(scan, voxel(place), (1, 1, 1)).item():
@@ -28,13 +31,17 @@ def foreground_voxel(store: Store, scan: int, random: np.random.Generator) -> np
     return found
 
 
-def moved_inside(start: npt.NDArray[np.int64], shape: Voxel, size: Voxel) -> Voxel:
+def moved_inside(start: Iterable[int], shape: Voxel, size: Voxel) -> Voxel:
     """The start nearest to `start` of a crop that lies inside a scan.
 
     Along an axis on which the scan is smaller than the crop it lies centered in it.
     """
-    room = np.subtract(shape, size)
-    return voxel(np.where(room >= 0, np.clip(start, 0, np.maximum(room, 0)), room // 2))
+    rooms = map(sub, shape, size)
+    x, y, z = (
+        min(max(int(at), 0), room) if room >= 0 else room // 2
+        for at, room in zip(start, rooms, strict=True)
+    )
+    return x, y, z
 
 
 def laid_at(anchor: Crop, shape: Voxel, size: Voxel, *, resized: bool = True) -> Crop:
@@ -43,11 +50,14 @@ def laid_at(anchor: Crop, shape: Voxel, size: Voxel, *, resized: bool = True) ->
     An anchor that covers more voxels than it has once read has the crop cover as many times more;
     without `resized` the crop covers as many as it has.
     """
-    share = np.divide(anchor.covered, anchor.size) if resized else np.ones(3)
-    extent = np.maximum(np.rint(share * size), 1).astype(np.int64)
-    start = anchor.start + (np.array(anchor.covered) - extent) // 2
-    covered = voxel(extent)
-    return Crop(anchor.scan, moved_inside(start, shape, covered), size, extent=covered)
+    extent = size
+    if resized:
+        sides = zip(anchor.covered, anchor.size, size, strict=True)
+        x, y, z = (max(round(covered / has * new), 1) for covered, has, new in sides)
+        extent = (x, y, z)
+    sides = zip(anchor.start, anchor.covered, extent, strict=True)
+    start = (first + (covered - side) // 2 for first, covered, side in sides)
+    return Crop(anchor.scan, moved_inside(start, shape, extent), size, extent=extent)
 
 
 def voxel(position: npt.NDArray[np.int64]) -> Voxel:

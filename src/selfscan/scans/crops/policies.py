@@ -54,7 +54,7 @@ class _CropsOfAScan:
     ) -> Example:
         """A crop at each anchor, resized as it is; of as many scans as the anchors are of."""
         return Example(
-            tuple(laid_at(anchor, store[anchor.scan].shape, self.size) for anchor in anchors)
+            tuple(laid_at(anchor, store.shape(anchor.scan), self.size) for anchor in anchors)
         )
 
 
@@ -64,7 +64,7 @@ class UniformCrops(_CropsOfAScan):
     def draw(self, store: Store, random: np.random.Generator) -> Example:
         """Crops of one scan, each position inside it equally likely."""
         scan = int(random.integers(len(store)))
-        shape = store[scan].shape
+        shape = store.shape(scan)
         return Example(tuple(_anywhere(scan, shape, self.size, random) for _ in range(self.count)))
 
 
@@ -77,7 +77,7 @@ class ForegroundCrops(_CropsOfAScan):
     def draw(self, store: Store, random: np.random.Generator) -> Example:
         """Crops of one scan around voxels of its body."""
         scan = int(random.integers(len(store)))
-        shape = store[scan].shape
+        shape = store.shape(scan)
         centers = (foreground_voxel(store, scan, random) for _ in range(self.count))
         return Example(tuple(_around(scan, center, shape, self.size) for center in centers))
 
@@ -119,7 +119,7 @@ class LabelCrops:
     def draw(self, store: Store, random: np.random.Generator) -> Example:
         """One crop; the class, then the chunk by its count of the class, then the voxel."""
         scan = int(random.integers(len(store)))
-        shape = store[scan].shape
+        shape = store.shape(scan)
         counts = label_counts(store, scan)
         present = np.flatnonzero(counts[1:].sum(axis=1)) + 1
         if random.random() >= self.foreground_share or not len(present):
@@ -140,7 +140,7 @@ def label_counts(store: Store, scan: int) -> npt.NDArray[np.int64]:
     """How many voxels of each label each chunk of 64 voxels a side holds, (labels, chunks)."""
     chunks = [
         np.bincount(store.read_labels(scan, start, (CHUNK,) * 3).ravel(), minlength=1)
-        for start in _chunk_starts(store[scan].shape)
+        for start in _chunk_starts(store.shape(scan))
     ]
     counts = np.zeros((max(map(len, chunks)), len(chunks)), dtype=np.int64)
     for position, chunk in enumerate(chunks):

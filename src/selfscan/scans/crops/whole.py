@@ -41,6 +41,6 @@ class WholeScans:
 
     def of(self, store: Store, scan: int) -> Crop:
         """The crop of this scan."""
-        record = store[scan]
-        low, past = record.foreground_box if self.within == "body" else ((0, 0, 0), record.shape)
+        whole = ((0, 0, 0), store.shape(scan))
+        low, past = store.foreground_box(scan) if self.within == "body" else whole
         return Crop(scan, low, self.size, extent=voxel(np.subtract(past, low)))
