@@ -16,14 +16,20 @@ def pretraining_scans(store: Store, splits: Sequence[str] | None) -> Store:
     """The scans of the given splits; by default all that later verbs do not keep for themselves.
 
     By default the scans marked `validation` and `test` stay unseen, and with them any other scan of
-    the same patients. Labels play no part.
+    the same patients, and of patients with a near-duplicate of such a scan: one person under two
+    names. Labels play no part.
 
     Raises:
         SelfscanError: No scan is left.
     """
     if splits is not None:
         return store.select(splits=tuple(splits))
-    kept_back = {record.subject for record in store if record.split in RESERVED}
+    reserved = {record.id for record in store if record.split in RESERVED}
+    kept_back = {
+        record.subject
+        for record in store
+        if record.id in reserved or record.near_duplicate_of in reserved
+    }
     ids = [record.id for record in store if record.subject not in kept_back]
     if not ids:
         raise SelfscanError(
