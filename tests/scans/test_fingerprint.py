@@ -7,7 +7,15 @@ import numpy.typing as npt
 import pytest
 
 from selfscan.scans.contract import PreprocessingContract
-from selfscan.scans.fingerprint import NEAR, SIZE, fingerprint, nearest
+from selfscan.scans.fingerprint import (
+    NEAR,
+    NEAR_DETAIL,
+    SIZE,
+    fingerprint,
+    fingerprint_and_detail,
+    nearest,
+    unit,
+)
 from selfscan.scans.read import read
 from selfscan.scans.scan import Scan
 
@@ -53,6 +61,18 @@ def test_copies_are_near_and_other_scans_are_not(scan: Array) -> None:
     others = prints(*(smooth(seed) for seed in range(1, 8)))
     assert (nearest(copies, prints(scan))[1] < NEAR).all()
     assert (nearest(others, prints(scan))[1] > 10 * NEAR).all()
+
+
+def test_details_of_copies_are_near_and_of_others_are_not(scan: Array) -> None:
+    noise = np.random.default_rng(1).normal(0, 40, scan.shape).astype(np.int16)
+    volumes = [scan, scan + noise, (0.8 * scan + 50).astype(np.int16), smooth(1), smooth(2)]
+    found = [fingerprint_and_detail(volume[None], CT) for volume in volumes]
+    assert [low for low, _ in found] == [tuple(row) for row in prints(*volumes).tolist()]
+    details = unit(np.array([high for _, high in found], np.int8))
+    assert details.shape == (5, 8**3 - 5**3)
+    distances = 1 - details[1:] @ details[0]
+    assert (distances[:2] < NEAR_DETAIL).all()
+    assert (distances[2:] > 10 * NEAR_DETAIL).all()
 
 
 def test_the_mean_of_cells_by_hand() -> None:

@@ -73,5 +73,21 @@ def test_scans_of_earlier_runs_stay_unless_their_name_is_taken(out: Path) -> Non
     assert Note.read(note_path(out, SETTINGS, before)).records[0].split == "old"
 
 
+def test_a_scan_left_out_leaves_the_others_of_its_source(out: Path) -> None:
+    pair, other = source("pair"), source("a")
+    notes = {
+        note_path(out, SETTINGS, other): Note("stamp", (record("a", content="same"),)),
+        note_path(out, SETTINGS, pair): Note(
+            "stamp", (record("pair-1", content="same"), record("pair-2"))
+        ),
+    }
+    kept, left_out = settle(notes, [pair, other], out, SETTINGS)
+    assert [item.id for item in kept] == ["a", "pair-2"]
+    assert [item.reason for item in left_out] == ["same content as a"]
+    rest = Note.read(note_path(out, SETTINGS, pair))
+    assert [item.id for item in rest.records] == ["pair-2"]
+    assert rest.stamp == ""
+
+
 def test_no_notes_give_no_scans(out: Path) -> None:
     assert settle({}, [source("a")], out, SETTINGS) == ([], [])

@@ -32,8 +32,10 @@ def scheduler() -> Iterator[str]:
 
 
 def ct(seed: int, shape: tuple[int, ...] = SHAPE) -> npt.NDArray[np.int16]:
+    """A box of half the length of air, at another place a seed."""
     voxels = np.random.default_rng(seed).integers(-1000, -900, shape).astype(np.int16)
-    inner = tuple(slice(n // 4, -(n // 4)) for n in shape[:3])
+    starts = np.random.default_rng(seed + 2).integers(0, np.array(shape[:3]) // 2)
+    inner = tuple(slice(a, a + n // 2) for a, n in zip(starts, shape[:3], strict=True))
     voxels[inner] = np.random.default_rng(seed + 1).integers(-100, 400, voxels[inner].shape)
     return voxels
 
@@ -147,6 +149,7 @@ def test_nothing_usable_is_an_error_and_no_store(tmp_path: Path, scheduler: str)
         ({"spacing": (1.0, 1.0)}, "spacing must be three lengths above 0 mm"),
         ({"modality": "xray"}, "modality must be one of auto, ct, mr, pt, other, got 'xray'"),
         ({"label_resampling": "cubic"}, "label_resampling must be one of nearest"),
+        ({"near_duplicates": "no"}, "near_duplicates must be one of keep, drop, got 'no'"),
         ({"workers": 0}, "workers must be at least 1, got 0"),
     ],
 )
@@ -266,6 +269,30 @@ def test_patients_are_digests_that_outlast_a_resume(tmp_path: Path, scheduler: s
     save(source / "sub-MUELLER" / "ses-9.nii.gz", ct(9))
     later = prepare(source, out, scheduler=scheduler, resume=True)
     assert set(later.subjects) == set(first.subjects)
+
+
+def test_near_duplicates_are_kept_and_named_or_dropped(tmp_path: Path, scheduler: str) -> None:
+    source = good_scans(tmp_path / "in", 3)
+    noise = np.random.default_rng(5).integers(-3, 4, SHAPE).astype(np.int16)
+    save(source / "copy.nii.gz", ct(1) + noise)
+    splits = tmp_path / "splits.json"
+    splits.write_text(json.dumps({"pretrain": ["copy", "good0", "good2"], "test": ["good1"]}))
+    given = {"splits": splits, "scheduler": scheduler}
+    kept = prepare(source, tmp_path / "out", **given)
+    assert kept.ids == ("copy", "good0", "good1", "good2")
+    assert [scan.near_duplicate_of for scan in kept] == ["good1", None, None, None]
+    assert kept[0].warnings[-1] == "near-duplicate of a scan of the split test"
+    files = files_of(tmp_path / "out")
+    dropped = prepare(source, tmp_path / "out", near_duplicates="drop", resume=True, **given)
+    assert dropped.ids == ("good0", "good1", "good2")
+    assert reasons(dropped.path).keys() == {"copy.nii.gz"}
+    assert reasons(dropped.path)["copy.nii.gz"].startswith("near-duplicate of good1;")
+    after = files_of(tmp_path / "out")
+    shutil.rmtree(tmp_path / "out")
+    prepare(source, tmp_path / "out", near_duplicates="drop", **given)
+    assert files_of(tmp_path / "out") == after
+    prepare(source, tmp_path / "out", resume=True, **given)
+    assert files_of(tmp_path / "out") == files
 
 
 SCRIPT = """

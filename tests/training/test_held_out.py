@@ -33,6 +33,13 @@ def test_scans_kept_for_later_stay_unseen_with_all_of_their_patients(tmp_path: P
     assert pretraining_scans(store, ["train", "test"]).ids == ("scan-1", "scan-3")
 
 
+def test_a_patient_with_a_near_duplicate_of_a_test_case_stays_unseen(tmp_path: Path) -> None:
+    store = store_of(tmp_path, "abccd", ("test", None, None, None, None))
+    rows = [replace(one, near_duplicate_of={"scan-2": "scan-0"}.get(one.id)) for one in store]
+    write_index(tmp_path, rows, [], {})
+    assert pretraining_scans(Store(tmp_path), None).ids == ("scan-1", "scan-4")
+
+
 def test_a_store_without_splits_is_used_whole(tmp_path: Path) -> None:
     assert len(pretraining_scans(store_of(tmp_path, "abcdef"), None)) == 6
 

@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from selfscan.files import written_atomically
 from selfscan.scans.inputs.sources import Source, Unusable
+from selfscan.scans.near_duplicates import marked, near_duplicates, reason_for
 from selfscan.scans.preparation.notes import Note, Settings, note_path
 from selfscan.scans.record import SCHEMA, ScanRecord
 
+KeepOrDrop = Literal["keep", "drop"]
 _ROWS = 20_000  # turned into columns at a time
 _REJECTED = pa.schema([("path", pa.string()), ("reason", pa.string())])
 
 
 def settle(
-    notes: Mapping[Path, Note], sources: Iterable[Source], out: Path, settings: Settings
+    notes: Mapping[Path, Note],
+    sources: Iterable[Source],
+    out: Path,
+    settings: Settings,
+    *,
+    near: KeepOrDrop = "keep",
 ) -> tuple[list[ScanRecord], list[Unusable]]:
     """Decide which scans stay: sorted by id, no content twice, one number of channels.
 
@@ -34,10 +42,11 @@ def settle(
             sources are from earlier runs; where names collide, this run's scan stays.
         out: The store.
         settings: The store's settings.
+        near: Whether near-duplicates stay, marked, or all but the first of each group go.
 
     Returns:
-        The scans that stay, and those left out. Notes of the latter are deleted, so that a later
-        run looks at them again.
+        The scans that stay, and those left out. The latter are taken out of their notes, so that a
+        later run looks at them again.
     """
     source_of = {note_path(out, settings, source): source for source in sources}
     present = {record.id for path in source_of if path in notes for record in notes[path].records}
@@ -55,22 +64,40 @@ def settle(
     counts = Counter(record.channels for record, _ in candidates)
     usual = max(counts, key=lambda channels: (counts[channels], channels), default=1)
     kept: dict[str, ScanRecord] = {}
-    left_out: list[Unusable] = []
-    for record, path in candidates:
+    refused: dict[str, str] = {}
+    for record, _ in candidates:
         if record.channels != usual:
-            reason = (
+            refused[record.id] = (
                 f"found {record.channels} channels; expected {usual}, as most scans here have; "
                 "prepare it into another store"
             )
         elif record.source_digest in kept:
-            reason = f"same content as {kept[record.source_digest].id}"
+            refused[record.id] = f"same content as {kept[record.source_digest].id}"
         else:
             kept[record.source_digest] = record
-            continue
-        origin = source_of[path].images[0] if path in source_of else Path(record.id)
-        left_out.append(Unusable(origin, reason))
+    first_of = near_duplicates(kept.values())
+    if near == "drop":
+        refused |= {id: reason_for(first) for id, first in first_of.items()}
+    left_out: list[Unusable] = []
+    gone: defaultdict[Path, set[str]] = defaultdict(set)
+    for record, path in candidates:
+        if record.id in refused:
+            origin = source_of[path].images[0] if path in source_of else Path(record.id)
+            left_out.append(Unusable(origin, refused[record.id]))
+            gone[path].add(record.id)
+    for path, ids in gone.items():
+        _take_out(ids, notes[path], path)
+    stay = [record for record in kept.values() if record.id not in refused]
+    return marked(stay, {} if near == "drop" else first_of), left_out
+
+
+def _take_out(ids: set[str], note: Note, path: Path) -> None:
+    """Rewrite a note without these scans: its source counts as new, others stay."""
+    rest = tuple(record for record in note.records if record.id not in ids)
+    if rest:
+        replace(note, stamp="", records=rest).write(path)
+    else:
         path.unlink(missing_ok=True)
-    return list(kept.values()), left_out
 
 
 def write_index(

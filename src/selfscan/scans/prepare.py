@@ -20,7 +20,7 @@ from selfscan.progress import Progress, console
 from selfscan.scans.contract import PreprocessingContract
 from selfscan.scans.crew import crew, spread, stopped_by_signals
 from selfscan.scans.find import find
-from selfscan.scans.index import settle, sweep, write_index
+from selfscan.scans.index import KeepOrDrop, settle, sweep, write_index
 from selfscan.scans.inputs.datalist import read_splits
 from selfscan.scans.inputs.sources import Found, Source, Unusable
 from selfscan.scans.preparation.geometry import LabelResampling
@@ -48,6 +48,7 @@ def prepare(
     spacing: tuple[float, float, float] | None = None,
     modality: Literal["auto", "ct", "mr", "pt", "other"] = "auto",
     label_resampling: LabelResampling = "nearest",
+    near_duplicates: KeepOrDrop = "keep",
     workers: int | None = None,
     scheduler: str | None = None,
     strict: bool = False,
@@ -74,6 +75,9 @@ def prepare(
         modality: What all scans are. `auto` takes headers and data lists, and guesses the rest: CT
             keeps Hounsfield units, anything else is scaled by its percentiles.
         label_resampling: `nearest` or `one-hot-linear`.
+        near_duplicates: `keep` scans that are nearly the image of another, with a warning, or
+            `drop` all but the first of each group: test cases come first, then validation, then
+            labelled scans. Each run decides anew, for all scans of the store.
         workers: Processes on this machine; by default one a core.
         scheduler: Address of a running Dask scheduler whose workers see the same folders.
         strict: End with an error, after all is done, if something was left out.
@@ -92,6 +96,7 @@ def prepare(
     """
     _check("modality", modality, ("auto", *get_args(Modality)))
     _check("label_resampling", label_resampling, get_args(LabelResampling))
+    _check("near_duplicates", near_duplicates, get_args(KeepOrDrop))
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")
     contract = PreprocessingContract(spacing=spacing)
@@ -111,7 +116,7 @@ def prepare(
     )
     with stopped_by_signals("what is done stays in the store; give --resume to go on"):
         notes, rejected = _ingest_all(found, out, settings, workers or _cores(), scheduler)
-        records, left_out = settle(notes, found.sources, out, settings)
+        records, left_out = settle(notes, found.sources, out, settings, near=near_duplicates)
         rejected += left_out
         write_index(out, records, rejected, _label_names(out, found, notes))
         sweep(out, records)

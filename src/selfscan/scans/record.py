@@ -28,9 +28,15 @@ SCHEMA = pa.schema(
         ("labelled", pa.bool_()),
         ("warnings", pa.list_(pa.string())),
         ("fingerprint", pa.list_(pa.int8())),
+        ("detail", pa.list_(pa.int8())),
+        ("near_duplicate_of", pa.string()),
     ]
 )
-LATER = ("fingerprint",)  # columns that stores of earlier versions lack
+LATER = (
+    "fingerprint",
+    "detail",
+    "near_duplicate_of",
+)  # columns that stores of earlier versions lack
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,8 @@ class ScanRecord:
         labelled: Whether the store holds a label map for it.
         warnings: What a careful reader should know.
         fingerprint: What tells the scan again (`fingerprint`); empty in stores of earlier versions.
+        detail: Settles whether two scans of near fingerprints are one image; may be empty likewise.
+        near_duplicate_of: The scan, first in the order of preference, that this one nearly repeats.
     """
 
     id: str
@@ -72,6 +80,8 @@ class ScanRecord:
     labelled: bool = False
     warnings: tuple[str, ...] = ()
     fingerprint: tuple[int, ...] = ()
+    detail: tuple[int, ...] = ()
+    near_duplicate_of: str | None = None
 
     @property
     def channels(self) -> int:

@@ -123,6 +123,13 @@ class Store:
         found = pc.is_in(self.columns["split"], pa.array(list(names), pa.string()))
         return np.asarray(found, dtype=bool)
 
+    def near_duplicates_of(self, scans: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """Whether each scan nearly repeats one of the scans that are true, shape (scans,)."""
+        if "near_duplicate_of" not in self.columns.names:
+            return np.zeros(len(self), dtype=bool)
+        found = pc.is_in(self.columns["near_duplicate_of"], self._ids.filter(pa.array(scans)))
+        return np.asarray(found, dtype=bool)
+
     @cached_property
     def shapes(self) -> npt.NDArray[np.int64]:
         """Voxels of each scan along (X, Y, Z), shape (scans, 3)."""

@@ -16,14 +16,17 @@ def pretraining_scans(store: Store, splits: Sequence[str] | None) -> Store:
     """The scans of the given splits; by default all that later verbs do not keep for themselves.
 
     By default the scans marked `validation` and `test` stay unseen, and with them any other scan of
-    the same patients. Labels play no part.
+    the same patients, and of patients with a near-duplicate of such a scan: one person under two
+    names. Labels play no part.
 
     Raises:
         SelfscanError: No scan is left.
     """
     if splits is not None:
         return store.select(splits=tuple(splits))
-    kept_back = store.patients[store.in_splits(RESERVED)]
+    reserved = store.in_splits(RESERVED)
+    copies = store.near_duplicates_of(reserved)
+    kept_back = store.patients[reserved | copies]
     open_to_all = ~np.isin(store.patients, kept_back)
     if not open_to_all.any():
         raise SelfscanError(

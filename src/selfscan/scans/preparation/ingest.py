@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from selfscan.errors import ScanError
 from selfscan.scans.contract import Prepared
-from selfscan.scans.fingerprint import fingerprint
+from selfscan.scans.fingerprint import fingerprint_and_detail
 from selfscan.scans.formats.dicom import read_every_series
 from selfscan.scans.inputs.sources import Source, Unusable
 from selfscan.scans.preparation.foreground import bounding_box
@@ -70,6 +70,7 @@ def store_scan(
     if prepared.labels is not None:
         write_volume(out / "labels" / f"{name}.b2nd", prepared.labels)
     x, y, z = prepared.foreground.shape
+    fingerprint, detail = fingerprint_and_detail(prepared.volume, prepared.hounsfield)
     return ScanRecord(
         id=name,
         subject=settings.digest(scan.subject or _subject_in(source)),
@@ -87,7 +88,8 @@ def store_scan(
         split=source.split,
         labelled=prepared.labels is not None,
         warnings=prepared.warnings,
-        fingerprint=fingerprint(prepared.volume, prepared.hounsfield),
+        fingerprint=fingerprint,
+        detail=detail,
     )
 
 

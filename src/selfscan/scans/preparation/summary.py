@@ -39,6 +39,9 @@ def closing_table(records: Iterable[ScanRecord], rejected: Iterable[Unusable]) -
         for warning, count in warnings.most_common(_SHOWN):
             told.add_row(escape(warning), str(count))
         tables += [told, *_rest(len(warnings), "scans.parquet")]
+    repeats = [scan for scan in kept if scan.near_duplicate_of is not None]
+    if repeats:
+        tables += [_repeats(repeats, kept), *_rest(len(repeats), "scans.parquet")]
     if left_out:
         refused = Table(title=f"left out: {len(left_out)}", title_justify="left")
         refused.add_column("input", overflow="fold", ratio=1)
@@ -49,6 +52,19 @@ def closing_table(records: Iterable[ScanRecord], rejected: Iterable[Unusable]) -
             refused.add_row(escape(str(shown)), escape(item.reason))
         tables += [refused, *_rest(len(left_out), "rejected.parquet")]
     return Group(*tables)
+
+
+def _repeats(repeats: Sequence[ScanRecord], kept: Iterable[ScanRecord]) -> Table:
+    """Which scan nearly repeats which, each with its split."""
+    split_of = {scan.id: scan.split for scan in kept}
+    table = Table(title=f"near-duplicates: {len(repeats)}", title_justify="left")
+    for heading in ("scan", "nearly the same as"):
+        table.add_column(heading, overflow="fold")
+    for scan in repeats[:_SHOWN]:
+        first = scan.near_duplicate_of or ""
+        named = [f"{id} ({split_of[id]})" if split_of[id] else id for id in (scan.id, first)]
+        table.add_row(*map(escape, named))
+    return table
 
 
 def _common_folder(items: Sequence[Unusable]) -> Path | None:
