@@ -55,6 +55,15 @@ def test_a_series_is_listed_once_whether_by_folder_or_slices(tmp_path):
     assert "listed twice" in found.unusable[0].reason
 
 
+def test_a_dicomdir_leads_to_its_folder_and_is_no_scan(tmp_path):
+    touch(tmp_path, "disc/DICOM/slice1", "disc/DICOM/slice2", "disc/README.TXT")
+    (tmp_path / "disc" / "DICOMDIR").write_bytes(bytes(128) + b"DICM")
+    for given in (tmp_path, tmp_path / "disc" / "DICOMDIR"):
+        found = find([given])
+        assert [source.images for source in found.sources] == [(tmp_path / "disc" / "DICOM",)]
+        assert found.unusable == []
+
+
 def test_equal_names_get_a_digest_that_other_cases_do_not_change(tmp_path):
     touch(tmp_path, "a/scan.nii", "b/SCAN.nii", "c/scan.nii", "d/other.nii")
     two = find([tmp_path / "a" / "scan.nii", tmp_path / "b" / "SCAN.nii"])

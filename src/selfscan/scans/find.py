@@ -46,7 +46,7 @@ def find(paths: Sequence[Path | str], *, labels: Path | str | None = None) -> Fo
             expected="a folder of label maps",
             remedy="correct the path",
         )
-    given = [Path(path) for path in paths]
+    given = [_folder_of_directory(Path(path)) for path in paths]
     slices = {path for path in given if path.exists() and _is_slice(path)}
     parts = [_search(path, label_folder) for path in given if path not in slices]
     found = _merged([*parts, Found(_series(slices))])
@@ -56,6 +56,12 @@ def find(paths: Sequence[Path | str], *, labels: Path | str | None = None) -> Fo
     found = without_repeats(found)
     found.sources = with_unique_names(found.sources)
     return found
+
+
+def _folder_of_directory(path: Path) -> Path:
+    """The folder that a DICOMDIR is the table of contents of; any other path stays."""
+    listed = path.is_file() and path.name.upper() == "DICOMDIR" and is_dicom(path)
+    return path.parent if listed else path
 
 
 def _is_slice(path: Path) -> bool:

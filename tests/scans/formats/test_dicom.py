@@ -1,4 +1,5 @@
 import random
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from selfscan.errors import ScanError
 from selfscan.scans.formats import dicom
 from selfscan.scans.formats.convert import convert_series
 from selfscan.scans.formats.dicom import read_every_series, read_series
+
+LOCALIZER = "ORIGINAL\\PRIMARY\\LOCALIZER"
 
 
 def write_series(folder, positions, *, uid="1.2.3", modality="CT", **tags):
@@ -139,16 +142,86 @@ def test_a_good_series_survives_a_bad_one_beside_it(tmp_path):
     (folder / "notes.txt").write_text("no scan")
     scans, refused = read_every_series(folder)
     assert [scan.shape for scan in scans] == [(6, 5, 3)]
-    assert scans[0].warnings == ("1 files beside it hold no readable DICOM image: left out",)
+    assert scans[0].warnings == ("1 files beside it are no DICOM: left out",)
     assert [error.path.name[:5] for error in refused] == ["1.2.4"]
     assert len(read_series(folder)) == 1
 
 
-def test_masks_are_kept_apart(tmp_path):
+def test_masks_are_kept_apart_and_named(tmp_path):
     folder = write_series(tmp_path / "series", [0, 4, 8])
-    write_series(folder, [0, 4, 8], uid="1.2.9", modality="SEG")
+    segmentation = {"0008|0016": "1.2.840.10008.5.1.4.1.1.66.4"}
+    write_series(folder, [0, 4, 8], uid="1.2.9", modality="SEG", **segmentation)
+    scans, (mask,) = read_every_series(folder)
+    assert [scan.warnings for scan in scans] == [()]
+    assert mask.path.name.startswith("1.2.9-")
+    assert "Segmentation, which holds no slices" in mask.found
+
+
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        ("7", "Secondary Capture Image"),
+        ("88.67", "X-Ray Radiation Dose SR"),
+        ("1.1", "Digital X-Ray Image"),
+        ("481.2", "RT Dose"),
+    ],
+)
+def test_what_is_no_scan_is_refused_by_the_name_of_its_class(tmp_path, place, name):
+    tags = {"0008|0016": f"1.2.840.10008.5.1.4.1.1.{place}"}
+    folder = write_series(tmp_path / "series", [0, 4, 8], modality="OT", **tags)
+    with pytest.raises(ScanError, match=f"found {name}, which holds no slices"):
+        read_series(folder)
+
+
+def test_a_localizer_is_refused_even_in_the_series_of_the_scan(tmp_path):
+    folder = write_series(tmp_path / "series", [0, 4, 8])
+    scouts = write_series(tmp_path / "scouts", [2, 6], **{"0008|0008": LOCALIZER})
+    for file in scouts.iterdir():
+        file.rename(folder / f"scout-{file.name}")
+    (scan,), (scout,) = read_every_series(folder)
+    assert scan.shape == (6, 5, 3)
+    assert r"a localizer (ImageType ORIGINAL\PRIMARY\LOCALIZER)" in scout.found
+
+
+@pytest.mark.parametrize(
+    ("tags", "warning"),
+    [
+        ({"0008|0008": "DERIVED\\SECONDARY\\REFORMATTED"}, "derived from other images"),
+        ({"0028|0301": "YES"}, "burned-in annotation"),
+    ],
+)
+def test_reformatted_and_annotated_slices_are_kept_with_a_warning(tmp_path, tags, warning):
+    (scan,) = read_series(write_series(tmp_path / "series", [0, 4, 8], **tags))
+    assert [warning in told for told in scan.warnings] == [True]
+
+
+def test_the_same_slice_twice_is_taken_once(tmp_path):
+    folder = write_series(tmp_path / "series", [0, 4, 8])
+    plain = read_series(folder)[0]
+    for file in sorted(folder.iterdir())[:2]:
+        shutil.copy(file, folder / f"again-{file.name}")
     (scan,) = read_series(folder)
-    assert "3 files" in scan.warnings[0]
+    assert scan.warnings == ("2 slices were there twice: each is taken once",)
+    np.testing.assert_array_equal(scan.voxels, plain.voxels)
+    np.testing.assert_array_equal(scan.affine, plain.affine)
+
+
+def test_one_identifier_for_two_pictures_of_one_place_is_no_copy(tmp_path):
+    same = {"0008|0018": "1.2.3.4", "0020|0032": "1\\2\\8"}
+    folder = write_series(tmp_path / "series", [8, 9], **same)
+    with pytest.raises(ScanError, match=r"2 slices at 1 position\(s\)"):
+        read_series(folder)
+
+
+def test_a_damaged_file_is_named_beside_a_good_series(tmp_path):
+    folder = write_series(tmp_path / "series", [0, 4, 8])
+    whole = next(folder.iterdir()).read_bytes()
+    (folder / "short.dcm").write_bytes(whole[: len(whole) - 20])
+    (folder / "DICOMDIR").write_bytes(whole[:200])
+    (scan,), (damaged,) = read_every_series(folder)
+    assert scan.shape == (6, 5, 3)
+    assert damaged.path == folder / "short.dcm"
+    assert "a damaged CT Image" in damaged.found
 
 
 def test_missing_and_empty_sources_are_named(tmp_path):

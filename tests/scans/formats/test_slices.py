@@ -16,6 +16,10 @@ def header(number, step_mm=3.0, sideways=(0.0, 0.0, 0.0)):
     return SliceHeader(
         path=Path(f"{number}.dcm"),
         series="1.2",
+        uid=f"1.2.{number}",
+        sop_class="1.2.840.10008.5.1.4.1.1.4",
+        image_type=("ORIGINAL", "PRIMARY"),
+        burned_in=False,
         modality="MR",
         subject=None,
         gray=True,

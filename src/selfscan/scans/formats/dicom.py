@@ -15,7 +15,9 @@ import numpy as np
 
 from selfscan.errors import ScanError
 from selfscan.scans.formats.convert import convert_series
+from selfscan.scans.formats.copies import without_copies
 from selfscan.scans.formats.nifti import read_nifti
+from selfscan.scans.formats.objects import holds_slices, object_name, stored_class
 from selfscan.scans.formats.slices import (
     STEP_TOLERANCE,
     SliceHeader,
@@ -23,16 +25,16 @@ from selfscan.scans.formats.slices import (
     read_slice_header,
     stack_slices,
 )
-from selfscan.scans.inputs.contents import first_bytes, is_dicom
+from selfscan.scans.inputs.contents import first_bytes, is_dicom, passed_over
 from selfscan.scans.preparation.grid import require_volume
 from selfscan.scans.preparation.values import require_values
 from selfscan.scans.scan import Modality, Scan
 
 _MODALITIES: dict[str, Modality] = {"CT": "ct", "MR": "mr", "PT": "pt"}
-# Objects that go with an image and are none: masks, contours, doses, plans, reports.
-_COMPANIONS = ("SEG", "RTSTRUCT", "RTDOSE", "RTPLAN", "RTIMAGE", "REG", "SR", "PR", "KO", "DOC")
 _TILT_DEGREES = 0.5
 _TILTED = "gantry tilt: the slices were shifted onto a straight grid, voxels are interpolated"
+_DERIVED = "derived from other images (ImageType DERIVED): reformatted, filtered or computed"
+_BURNED_IN = "burned-in annotation (BurnedInAnnotation YES): text in the pixels, perhaps a name"
 
 
 def read_series(source: Path | str | Sequence[Path | str]) -> list[Scan]:
@@ -52,28 +54,33 @@ def read_every_series(
 ) -> tuple[list[Scan], list[ScanError]]:
     """Read what can be read, and say of each other series why it cannot.
 
-    Files that are no DICOM, and objects without an image (masks, contours, doses), are counted in
-    the warnings of the scans. One of the two lists may be empty, not both.
+    Objects without slices (pictures, masks, contours, doses, reports), localizers and damaged
+    files are among what is refused, by series where they have one. Files that are no DICOM are
+    counted in the warnings of the scans. One of the two lists may be empty, not both.
 
     Args:
         source: A folder, whose own files are read and not its sub-folders', or DICOM files.
     """
     folder, files = _files(source)
-    headers = [header for path in files if is_dicom(path) and (header := _image(path))]
-    if not headers:
-        return [], [_no_image(folder, files)]
-    groups: dict[tuple[str, ...], list[SliceHeader]] = {}
-    for header in headers:
-        own = str(header.path) if header.frames > 1 else ""
-        groups.setdefault((header.series, header.modality, own), []).append(header)
-    left_out = len(files) - len(headers)
-    note = (
-        (f"{left_out} files beside it hold no readable DICOM image: left out",) if left_out else ()
-    )
+    groups: dict[tuple[object, ...], list[SliceHeader]] = {}
     scans: list[Scan] = []
     refused: list[ScanError] = []
+    strangers = 0
+    for path in files:
+        if not is_dicom(path):
+            strangers += 1
+        elif (header := read_slice_header(path)) is None:
+            refused.append(_without_image(path))
+        else:
+            own = path if header.frames > 1 else None
+            kind = (header.sop_class, header.modality, _is_localizer(header))
+            groups.setdefault((header.series, *kind, own), []).append(header)
+    if not groups and not refused:
+        return [], [_no_image(folder, files)]
+    alone = len(groups) == 1 and not refused
+    note = (f"{strangers} files beside it are no DICOM: left out",) if strangers else ()
     for group in groups.values():
-        name = folder if len(groups) == 1 else group[0].path
+        name = folder if alone else group[0].path
         try:
             scans += [scan.with_warnings(*note) for scan in _convert(name, group)]
         except ScanError as error:
@@ -92,12 +99,35 @@ def _files(source: Path | str | Sequence[Path | str]) -> tuple[Path, list[Path]]
     if not path.is_dir():
         return path, [path]
     files = sorted(file for file in path.iterdir() if file.is_file())
-    return path, [file for file in files if not file.name.startswith(".")]
+    return path, [file for file in files if not passed_over(file)]
 
 
-def _image(path: Path) -> SliceHeader | None:
-    header = read_slice_header(path)
-    return None if header is None or header.modality in _COMPANIONS else header
+def _is_localizer(header: SliceHeader) -> bool:
+    return "LOCALIZER" in header.image_type
+
+
+def _without_image(path: Path) -> ScanError:
+    """Why a DICOM file gives no slice: what it is, or that it is damaged."""
+    first_bytes(path)
+    kind = stored_class(path)
+    if kind and not holds_slices(kind, "", 1):
+        return _refusal_of(path, object_name(kind))
+    what = f"a damaged {object_name(kind)}" if kind else "DICOM without a meta header"
+    return ScanError(
+        path,
+        found=f"{what}, no readable DICOM image",
+        expected="the whole file of a slice",
+        remedy="copy or export it again",
+    )
+
+
+def _refusal_of(path: Path, kind: str) -> ScanError:
+    return ScanError(
+        path,
+        found=f"{kind}, which holds no slices of a scan",
+        expected="CT, MR or PET images",
+        remedy="leave it out; it goes with a scan, or is a picture of one",
+    )
 
 
 def _no_image(folder: Path, files: list[Path]) -> ScanError:
@@ -107,12 +137,22 @@ def _no_image(folder: Path, files: list[Path]) -> ScanError:
         folder,
         found=f"no readable DICOM image (files looked at: {len(files)})",
         expected="the slices of a series",
-        remedy="give the folder of the images; contours, doses and damaged files are no images",
+        remedy="give the folder of the images",
     )
 
 
 def _convert(name: Path, headers: list[SliceHeader]) -> list[Scan]:
     """The volumes of one series, refused where their spacing would not be true."""
+    about = headers[0]
+    if not holds_slices(about.sop_class, about.modality, about.frames):
+        raise _refusal_of(name, object_name(about.sop_class))
+    if _is_localizer(about):
+        raise ScanError(
+            name,
+            found=f"a localizer (ImageType {chr(92).join(about.image_type)})",
+            expected="a scan",
+            remedy="leave it out; it was made to plan one",
+        )
     if not all(header.gray for header in headers):
         raise ScanError(
             name,
@@ -120,9 +160,9 @@ def _convert(name: Path, headers: list[SliceHeader]) -> list[Scan]:
             expected="gray values",
             remedy="leave the series out; it is a picture of a scan",
         )
-    stack = None if headers[0].frames > 1 else stack_slices(name, headers)
-    files = [header.path for header in (stack.headers if stack else headers)]
-    about = headers[0]
+    once, copies = without_copies(headers)
+    stack = None if about.frames > 1 else stack_slices(name, once)
+    files = [header.path for header in (stack.headers if stack else once)]
     try:
         with TemporaryDirectory(prefix="selfscan-") as folder:
             scans = [read_nifti(path) for path in convert_series(name, files, Path(folder))]
@@ -135,13 +175,19 @@ def _convert(name: Path, headers: list[SliceHeader]) -> list[Scan]:
             name, found=error.found, expected=error.expected, remedy=error.remedy
         ) from error
     tilted = stack is not None and stack.tilt_degrees > _TILT_DEGREES
+    told = {
+        _TILTED: tilted,
+        _DERIVED: any("DERIVED" in header.image_type for header in once),
+        _BURNED_IN: any(header.burned_in for header in once),
+        f"{copies} slices were there twice: each is taken once": copies > 0,
+    }
     return [
         replace(
             scan,
             modality=(_MODALITIES.get(about.modality, "other"),),
             subject=about.subject,
             source=tuple(files),
-            warnings=(*scan.warnings, *((_TILTED,) if tilted else ())),
+            warnings=(*scan.warnings, *(warning for warning, holds in told.items() if holds)),
         )
         for scan in scans
     ]

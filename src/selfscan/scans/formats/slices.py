@@ -24,6 +24,10 @@ class SliceHeader:
 
     path: Path
     series: str
+    uid: str
+    sop_class: str
+    image_type: tuple[str, ...]
+    burned_in: bool
     modality: str
     subject: str | None
     gray: bool
@@ -54,7 +58,7 @@ class Stack:
 
 
 def read_slice_header(path: Path) -> SliceHeader | None:
-    """The header of a DICOM file with an image; None for other objects and damaged files."""
+    """The header of a DICOM file with pixels; None for other objects and damaged files."""
     reader = SimpleITK.ImageFileReader()
     reader.SetImageIO("GDCMImageIO")
     reader.SetFileName(str(path))
@@ -70,6 +74,10 @@ def read_slice_header(path: Path) -> SliceHeader | None:
     return SliceHeader(
         path=path,
         series=text("0020|000e"),
+        uid=text("0008|0018"),
+        sop_class=text("0008|0016"),
+        image_type=tuple(word.strip().upper() for word in text("0008|0008").split("\\")),
+        burned_in=text("0028|0301").upper() == "YES",
         modality=text("0008|0060").upper(),
         subject=text("0010|0020") or None,
         gray=reader.GetNumberOfComponents() == 1 and text("0028|0004") != "PALETTE COLOR",

@@ -72,6 +72,14 @@ def is_dicom(path: Path) -> bool:
         return False
 
 
+def passed_over(path: Path) -> bool:
+    """Whether a file is hidden, or a DICOMDIR: a table of contents, no object with pixels.
+
+    What it lists is found by content. The standard gives it this name (DICOM PS3.10, 8.6).
+    """
+    return path.name.startswith(".") or path.name.upper() == "DICOMDIR"
+
+
 def require_room(path: Path, *, needed: int, held: int, compressed: bool) -> None:
     """Refuse a header that claims more bytes than the file can hold, before memory is taken.
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from selfscan.scans.formats.suffixes import FOREIGN_SUFFIXES, KNOWN_SUFFIXES, stem_of, suffix_of
-from selfscan.scans.inputs.contents import is_dicom
+from selfscan.scans.inputs.contents import is_dicom, passed_over
 from selfscan.scans.inputs.sources import Found, Source, Unusable, digest
 
 # Folders whose name says nothing of the case.
@@ -73,7 +73,7 @@ def unknown_suffix(suffix: str) -> str:
 
 
 def files_by_folder(root: Path, *, but: Collection[Path] = ()) -> Iterator[tuple[Path, list[Path]]]:
-    """A folder and all below it, each once, with the files that are not hidden, sorted."""
+    """A folder and all below it, each once, with the files that are not passed over, sorted."""
     visited = {path.resolve() for path in but}
     for name, folders, files in os.walk(root, followlinks=True):
         folder = Path(name)
@@ -82,4 +82,4 @@ def files_by_folder(root: Path, *, but: Collection[Path] = ()) -> Iterator[tuple
             continue
         visited.add(folder.resolve())
         folders[:] = sorted(child for child in folders if not child.startswith("."))
-        yield folder, [folder / file for file in sorted(files) if not file.startswith(".")]
+        yield folder, [path for file in sorted(files) if not passed_over(path := folder / file)]

@@ -12,6 +12,7 @@ from selfscan.errors import ScanError
 from selfscan.scans.scan import Scan
 
 _IGNORE_MARK = 255
+_FEW, _MANY, _SAMPLE = 16, 1000, 100_000
 _LARGEST_LABEL = int(np.iinfo(np.int16).max)
 
 
@@ -44,7 +45,18 @@ def require_values(scan: Scan) -> Scan:
             expected="an image",
             remedy="leave it out, or export it again",
         )
+    few = _few_values(scan.voxels)
+    if few:
+        scan = scan.with_warnings(f"{few} values in all voxels: is it a label map?")
     return scan
+
+
+def _few_values(voxels: npt.NDArray[Any]) -> int:
+    """How many values there are where they are as few as in a label map; 0 where they are more."""
+    step = max(1, voxels.size // _SAMPLE)
+    values = np.unique(voxels.ravel(order="K")[::step])
+    few = len(values) <= _FEW and voxels.size >= _MANY and np.isin(voxels, values).all()
+    return len(values) if few else 0
 
 
 def require_labels(scan: Scan) -> Scan:
