@@ -1,24 +1,9 @@
-import json
-import os
-from pathlib import Path
-
 import nibabel
 import numpy as np
 import pytest
-from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 
 from selfscan.errors import ScanError
-from selfscan.scans.find import find
-from selfscan.scans.formats.dicom import read_every_series
-from selfscan.scans.preparation.grid import require_same_grid
 from selfscan.scans.read import read, read_labels
-
-DATA = Path(os.environ.get("SELFSCAN_DATA", Path(__file__).parents[3] / "shared" / "data"))
-INGEST = DATA / "ingest"
-ROWS = json.loads((INGEST / "manifest.json").read_text())["items"] if INGEST.is_dir() else []
-# The manifest asks to load a constant image; here such an image has nothing to teach.
-STRICTER = {"nifti/constant_image.nii.gz": "refuse"}
-SLOW = ("dicom/ct_jpeg2000_with_label", "other/large_sparse_label.nrrd")
 
 
 def save(path, voxels, affine=None):
@@ -28,96 +13,6 @@ def save(path, voxels, affine=None):
 
 def ramp(*shape, dtype=np.int16):
     return np.arange(np.prod(shape)).reshape(shape).astype(dtype)
-
-
-def outcome(path):
-    """Scans and refusals of one input of the manifest."""
-    if path.is_dir():
-        scans, refused = [], []
-        for source in find([path]).sources:
-            if source.kind == "dicom":
-                more, errors = read_every_series(source.images[0])
-                scans, refused = scans + more, refused + errors
-        return scans, refused
-    labels = "label" in path.name or "mask" in path.name
-    try:
-        return [(read_labels if labels else read)(path)], []
-    except ScanError as error:
-        return [], [error]
-
-
-@pytest.mark.parametrize(
-    "row",
-    [
-        pytest.param(row, id=row["path"], marks=[pytest.mark.slow] * (row["path"] in SLOW))
-        for row in ROWS
-    ],
-)
-def test_each_odd_input_is_read_rightly_or_refused_with_reason(row):
-    expect = STRICTER.get(row["path"], row["expect"])
-    paths = sorted(INGEST.glob(row["path"]))
-    assert paths
-    for path in paths:
-        scans, refused = outcome(path)
-        for error in refused:
-            assert path.name in str(error)
-            assert all((error.found, error.expected, error.remedy))
-        for scan in scans:
-            assert scan.voxels.ndim == 4
-            assert scan.voxels.dtype.kind in "iu" or scan.voxels.dtype == np.float32
-            assert scan.voxels.dtype.isnative
-            assert np.isfinite(scan.voxels).all()
-            assert np.linalg.det(scan.affine) != 0
-        if expect == "load":
-            assert scans, refused
-        elif expect == "refuse":
-            assert refused
-            assert not scans
-        elif expect == "warn_or_refuse":
-            assert refused or all(scan.warnings for scan in scans)
-        elif expect == "split":
-            assert len(scans) == row["facts"]["series"]
-        elif expect in ("refuse_pair", "warn_or_refuse_pair"):
-            with pytest.raises(ScanError, match="reference"):
-                require_same_grid(read(INGEST / "derived" / "reference.nii.gz"), scans[0])
-        if scans:
-            require_facts(scans[0], row["facts"])
-
-
-def require_facts(scan, facts):
-    if "shape" in facts:
-        assert list(scan.shape) == facts["shape"]
-    if "spacing" in facts:
-        spacing = np.linalg.norm(scan.affine[:3, :3], axis=0)
-        np.testing.assert_allclose(spacing, facts["spacing"], rtol=1e-4)
-    if "max" in facts:
-        assert scan.voxels.max() == facts["max"]
-    if "frames" in facts:
-        assert scan.shape[2] == facts["frames"]
-
-
-def in_ras(scan):
-    turn = io_orientation(scan.affine)
-    return apply_orientation(scan.voxels[0], turn), scan.affine @ inv_ornt_aff(turn, scan.shape)
-
-
-@pytest.mark.parametrize(
-    ("name", "others"),
-    [
-        ("nifti/orient_RAS.nii.gz", "nifti/orient_*.nii.gz"),
-        ("nifti/little_endian.nii.gz", "nifti/big_endian.nii.gz"),
-        ("derived/reference.nii.gz", "derived/gzip_named.nii"),
-        ("derived/reference.nii.gz", "derived/plain_named.nii.gz"),
-        ("derived/reference.nii.gz", "derived/trailing_one.nii.gz"),
-        ("derived/meta.mha", "derived/pair.mhd"),
-    ],
-)
-def test_one_volume_in_several_forms_is_one_volume(data_folder, name, others):
-    voxels, affine = in_ras(read(data_folder / "ingest" / name))
-    for other in sorted((data_folder / "ingest").glob(others)):
-        other_voxels, other_affine = in_ras(read(other))
-        np.testing.assert_allclose(other_voxels, voxels, atol=0.01)
-        np.testing.assert_allclose(other_affine, affine, atol=1e-3)
 
 
 @pytest.mark.slow

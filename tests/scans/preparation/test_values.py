@@ -53,3 +53,11 @@ def test_an_empty_map_is_a_map():
 def test_a_stray_255_is_told_and_one_of_many_classes_is_not():
     assert "1 voxels of label 255" in require_labels(scan([0, 1, 2, 255], np.int32)).warnings[0]
     assert require_labels(scan(np.arange(300), np.int16)).warnings == ()
+
+
+@pytest.mark.parametrize(("count", "warnings"), [(4, 1), (16, 1), (17, 0)])
+def test_as_few_values_as_in_a_label_map_are_told(count, warnings):
+    voxels = np.resize(np.arange(count, dtype=np.int16), (1, 10, 10, 10))
+    scan = require_values(Scan(voxels, np.eye(4)))
+    assert len(scan.warnings) == warnings
+    assert all(f"{count} values in all voxels" in warning for warning in scan.warnings)
