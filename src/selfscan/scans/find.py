@@ -1,23 +1,23 @@
-"""The search for scans: files, folders, DICOM, data lists, nnU-Net folders, images with labels."""
+"""The search for scans: files, folders, DICOM, data sets and lists, images with labels."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from selfscan.errors import ScanError, SelfscanError
+from selfscan.errors import ScanError
 from selfscan.scans.formats.suffixes import KNOWN_SUFFIXES, stem_of, suffix_of
 from selfscan.scans.inputs.contents import is_dicom
-from selfscan.scans.inputs.datalist import listed_images, read_datalist
-from selfscan.scans.inputs.nnunet import is_nnunet, read_nnunet
-from selfscan.scans.inputs.pairs import read_folder, with_labels
+from selfscan.scans.inputs.pairs import with_labels
 from selfscan.scans.inputs.sources import (
     Found,
     Source,
     Unusable,
+    merged,
     with_unique_names,
     without_repeats,
 )
+from selfscan.scans.inputs.trees import read_list, read_tree
 from selfscan.scans.inputs.walk import dicom_name, unknown_suffix, walk
 
 __all__ = ["Found", "Source", "Unusable", "find"]
@@ -27,7 +27,7 @@ def find(paths: Sequence[Path | str], *, labels: Path | str | None = None) -> Fo
     """Find the cases that paths lead to, without reading any voxel.
 
     Args:
-        paths: Image files, DICOM slices, folders, nnU-Net raw folders, or JSON data lists.
+        paths: Image files, DICOM slices, folders, data sets (nnU-Net, BIDS), or JSON lists.
         labels: A folder of label maps that have the names of the images.
 
     Returns:
@@ -49,7 +49,10 @@ def find(paths: Sequence[Path | str], *, labels: Path | str | None = None) -> Fo
     given = [_folder_of_directory(Path(path)) for path in paths]
     slices = {path for path in given if path.exists() and _is_slice(path)}
     parts = [_search(path, label_folder) for path in given if path not in slices]
-    found = _merged([*parts, Found(_series(slices))])
+    found = merged([*parts, Found(_series(slices))])
+    # A folder that a data set leaves aside is none that is left out where it is given too.
+    folders = {path.resolve() for path in given if path.is_dir()}
+    found.unusable = [item for item in found.unusable if item.path.resolve() not in folders]
     if label_folder is not None:
         roots = [path if path.is_dir() else path.parent for path in given]
         found = with_labels(found, roots, label_folder)
@@ -72,26 +75,16 @@ def _search(path: Path, labels: Path | None) -> Found:
     """What one path leads to, `labels` left aside."""
     suffix = suffix_of(path)
     if path.is_dir():
-        description = path / "dataset.json"
-        if description.is_file():
-            return _data_set(description)
-        return read_folder(path) if labels is None else walk(path, but=[labels])
+        if labels is None or (path / "dataset.json").is_file():
+            return read_tree(path)
+        return walk(path, but=[labels])
     if not path.exists():
         return _unusable(path, "found no such file; expected a scan; correct the path")
     if suffix == ".json":
-        return _data_set(path)
+        return read_list(path)
     if suffix not in KNOWN_SUFFIXES:
         return _unusable(path, unknown_suffix(suffix))
     return Found([Source(stem_of(path), (path,))])
-
-
-def _data_set(description: Path) -> Found:
-    """A data list, unless the images it describes carry the channel numbers of nnU-Net."""
-    listed = listed_images(description)
-    numbered = description.name == "dataset.json" and is_nnunet(description.parent)
-    if numbered and not any(image.exists() for image in listed[:1]):
-        return read_nnunet(description.parent)
-    return read_datalist(description)
 
 
 def _series(slices: Iterable[Path]) -> list[Source]:
@@ -103,21 +96,6 @@ def _series(slices: Iterable[Path]) -> list[Source]:
         Source(dicom_name(Path(folder.resolve().name)), tuple(sorted(files)), kind="dicom")
         for folder, files in sorted(folders.items())
     ]
-
-
-def _merged(parts: Iterable[Found]) -> Found:
-    merged = Found()
-    for part in parts:
-        merged.sources += part.sources
-        merged.unusable += part.unusable
-        for value, name in part.label_names.items():
-            known = merged.label_names.setdefault(value, name)
-            if known != name:
-                raise SelfscanError(
-                    f"label {value} is {known!r} in one data set and {name!r} in another; "
-                    "prepare them apart, or give them the same labels"
-                )
-    return merged
 
 
 def _unusable(path: Path, reason: str) -> Found:

@@ -18,7 +18,8 @@ def nifti_affine(
 ) -> tuple[npt.NDArray[np.float64], list[str]]:
     """Voxel indices to RAS+ millimeters, and what was in conflict, guessed or converted.
 
-    The affine is the sform where its code is set, else the qform, else pixdim alone.
+    The affine is the sform where its code is set, else the qform, else pixdim alone. A header that
+    names no unit is in millimeters, as nearly all writers mean it; that is no warning.
     """
     warnings = []
     sform = np.asarray(header.get_sform(), dtype=np.float64) if header["sform_code"] > 0 else None
@@ -34,6 +35,8 @@ def nifti_affine(
     unit = int(header["xyzt_units"]) & 7
     if unit in _UNITS:
         warnings.append(f"the header is in {_UNITS[unit]}: converted to millimeters")
+    elif unit not in _MILLIMETERS:
+        warnings.append(f"unknown unit of length (code {unit}): taken as millimeters")
     affine[:3] *= _MILLIMETERS.get(unit, 1.0)
     return affine, warnings
 

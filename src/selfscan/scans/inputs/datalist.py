@@ -51,7 +51,7 @@ def read_datalist(path: Path) -> Found:
                 split,
                 modality=modalities(content, len(images)),
             )
-            wrong = _wrong_file(source)
+            wrong = wrong_file(source)
             if wrong:
                 found.unusable.append(wrong)
             else:
@@ -120,6 +120,17 @@ def read_splits(path: Path) -> dict[str, str]:
     return splits
 
 
+def wrong_file(source: Source) -> Unusable | None:
+    """The first file of a listed case that is missing or of an unknown format."""
+    for path in (*source.images, *((source.labels,) if source.labels else ())):
+        if not path.exists():
+            reason = f"found no such file; expected a file of the case {source.name}"
+            return Unusable(path, f"{reason}; restore it, or take the case off the list")
+        if path.is_file() and suffix_of(path) not in KNOWN_SUFFIXES:
+            return Unusable(path, unknown_suffix(suffix_of(path)))
+    return None
+
+
 def _files(folder: Path, entry: object) -> tuple[tuple[Path, ...], Path | None]:
     """Images and labels of one entry; a label that is no path, such as a class, is none."""
     case: dict[str, Any] = entry if isinstance(entry, dict) else {"image": entry}
@@ -137,14 +148,3 @@ def _name(folder: Path, images: tuple[Path, ...]) -> str:
     inside = first.is_relative_to(folder)
     name = case_name(first.relative_to(folder) if inside else Path(first.name))
     return _CHANNEL.sub("", name) if len(images) > 1 else name
-
-
-def _wrong_file(source: Source) -> Unusable | None:
-    """The first file of a listed case that is missing or of an unknown format."""
-    for path in (*source.images, *((source.labels,) if source.labels else ())):
-        if not path.exists():
-            reason = f"found no such file; expected a file of the case {source.name}"
-            return Unusable(path, f"{reason}; restore it, or take the case off the list")
-        if path.is_file() and suffix_of(path) not in KNOWN_SUFFIXES:
-            return Unusable(path, unknown_suffix(suffix_of(path)))
-    return None

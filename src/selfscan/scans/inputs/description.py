@@ -12,7 +12,11 @@ from selfscan.scans.scan import Modality
 
 _MODALITY_WORDS: dict[Modality, tuple[str, ...]] = {
     "ct": ("ct",),
-    "mr": ("mr", "mri", "t1", "t1w", "t1c", "t1gd", "t1ce", "t2", "t2w", "flair", "adc", "dwi"),
+    "mr": (
+        *("mr", "mri", "t1", "t1w", "t1c", "t1gd", "t1ce", "t2", "t2w", "flair", "adc", "dwi"),
+        *("pd", "pdw", "pdt2", "t2star", "t2starw", "t1map", "t2map", "mp2rage", "unit1", "swi"),
+        *("bold", "sbref", "asl", "angio", "inplanet1", "inplanet2", "flash", "trace", "fa", "md"),
+    ),
     "pt": ("pt", "pet", "suv"),
 }
 
@@ -72,11 +76,12 @@ def modalities(content: Mapping[str, Any], channels: int) -> tuple[Modality | No
     said = [content.get(field) for field in ("modality", "channel_names")]
     tables = [table for table in said if isinstance(table, dict)]
     return tuple(
-        next((m for table in tables if (m := _modality(table.get(str(channel))))), None)
+        next((m for table in tables if (m := modality_of(table.get(str(channel))))), None)
         for channel in range(channels)
     )
 
 
-def _modality(word: object) -> Modality | None:
+def modality_of(word: object) -> Modality | None:
+    """What a word such as `T1w` means, None where it is another one."""
     text = str(word).strip().lower()
     return next((name for name, words in _MODALITY_WORDS.items() if text in words), None)

@@ -17,15 +17,20 @@ _NO_IMAGE = (
 
 def read_folder(root: Path) -> Found:
     """Find the scans below a folder; those in `imagesX` take their label maps from `labelsX`."""
-    pairs = {
-        images: images.with_name(images.name.replace("images", "labels", 1))
-        for images in sorted(root.glob("images*"))
-    }
-    pairs = {images: labels for images, labels in pairs.items() if labels.is_dir()}
+    pairs = pairs_in(root)
     found = walk(root, but=pairs.values())
     for images, labels in pairs.items():
         found = with_labels(found, [images], labels)
     return found
+
+
+def pairs_in(root: Path) -> dict[Path, Path]:
+    """The folders `imagesX` of a folder that have a `labelsX` beside them."""
+    pairs = {
+        images: images.with_name(images.name.replace("images", "labels", 1))
+        for images in sorted(root.glob("images*"))
+    }
+    return {images: labels for images, labels in pairs.items() if labels.is_dir()}
 
 
 def with_labels(found: Found, roots: Sequence[Path], labels: Path) -> Found:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from selfscan.errors import SelfscanError
 from selfscan.scans.scan import Modality
 
 
@@ -24,6 +25,7 @@ class Source:
         kind: How to read it: "file" by `read`, "dicom" by `read_series`, which may give more than
             one scan.
         modality: What a data list says of each channel; None where it says nothing.
+        subject: Whose scan it is, where a list says it.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Source:
     split: str | None = None
     kind: Literal["file", "dicom"] = "file"
     modality: tuple[Modality | None, ...] = (None,)
+    subject: str | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,26 @@ class Found:
     sources: list[Source] = field(default_factory=list)
     unusable: list[Unusable] = field(default_factory=list)
     label_names: dict[int, str] = field(default_factory=dict)
+
+
+def merged(parts: Iterable[Found]) -> Found:
+    """The results of several searches as one.
+
+    Raises:
+        SelfscanError: Two of them name a label differently.
+    """
+    whole = Found()
+    for part in parts:
+        whole.sources += part.sources
+        whole.unusable += part.unusable
+        for value, name in part.label_names.items():
+            known = whole.label_names.setdefault(value, name)
+            if known != name:
+                raise SelfscanError(
+                    f"label {value} is {known!r} in one data set and {name!r} in another; "
+                    "prepare them apart, or give them the same labels"
+                )
+    return whole
 
 
 def without_repeats(found: Found) -> Found:

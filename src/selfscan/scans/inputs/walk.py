@@ -13,7 +13,9 @@ from selfscan.scans.inputs.sources import Found, Source, Unusable, digest
 
 # Folders whose name says nothing of the case.
 _IMAGE_FOLDERS = re.compile(r"images(tr|ts|va|val|un)?", re.IGNORECASE)
-_LABEL_NAME = re.compile(r"(^|[^a-z])(labels?|seg|segmentations?|masks?)$", re.IGNORECASE)
+_LABEL_NAME = re.compile(
+    r"(^|[^a-z])(labels?|(d|prob)?seg|segmentations?|(deface)?masks?)$", re.IGNORECASE
+)
 _LABEL_REASON = (
     "found a name that says it is a label map; expected an image; give label maps by a folder "
     "of their own or a data list, or name the file itself if it is an image"

@@ -73,7 +73,7 @@ def store_scan(
     fingerprint, detail = fingerprint_and_detail(prepared.volume, prepared.hounsfield)
     return ScanRecord(
         id=name,
-        subject=settings.digest(scan.subject or _subject_in(source)),
+        subject=settings.digest(scan.subject or source.subject or _subject_in(source)),
         modality=prepared.modality,
         shape=(x, y, z),
         spacing=spacing_of(prepared.affine),

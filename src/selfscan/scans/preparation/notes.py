@@ -87,7 +87,13 @@ def stamp_of(settings: Settings, source: Source) -> str:
     """Changes whenever the source, or how it is to be prepared, changes."""
     files = [*source.images, *([source.labels] if source.labels else [])]
     facts = [(str(path.resolve()), _file_facts(path)) for path in files]
-    how = (asdict(settings), source.name, source.modality)
+    # Sources without a subject keep the stamp that earlier versions gave them.
+    how = (
+        asdict(settings),
+        source.name,
+        source.modality,
+        *([source.subject] if source.subject else []),
+    )
     return settings.digest(json.dumps([facts, how]))
 
 
