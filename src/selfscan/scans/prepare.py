@@ -66,7 +66,7 @@ def prepare(
     they hide names from readers, not from someone with a list of candidates.
 
     Args:
-        source: Image files, folders, DICOM folders, nnU-Net raw folders, or JSON data lists.
+        source: Image files, folders of them, DICOM folders, data sets (nnU-Net, BIDS), JSON lists.
         out: The folder of the store.
         labels: A folder of label maps that have the names of the images.
         splits: A JSON file of lists of case names, one list a split; by default splits are those of

@@ -54,7 +54,7 @@ class ScanRecord:
         intensity_intercept: Original value of a stored 0, for each channel.
         foreground_fraction: Share of voxels inside the body.
         foreground_box: Smallest box around the foreground, first voxel and one past the last.
-        source_digest: SHA-256 of the voxels and the affine as they were read.
+        source_digest: SHA-256 of the voxels as they were read.
         volume_digest: SHA-256 of the stored volume.
         split: The split that the user put the scan in, if any.
         labelled: Whether the store holds a label map for it.

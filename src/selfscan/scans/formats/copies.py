@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import SimpleITK
 
 from selfscan.scans.formats.slices import SliceHeader
@@ -28,12 +30,11 @@ def without_copies(headers: Sequence[SliceHeader]) -> tuple[list[SliceHeader], i
 
 def _same_pixels(first: SliceHeader, second: SliceHeader) -> bool:
     try:
-        pixels = [
-            SimpleITK.GetArrayFromImage(
-                SimpleITK.ReadImage(str(header.path), imageIO="GDCMImageIO")
-            )
-            for header in (first, second)
-        ]
+        return np.array_equal(_pixels(first), _pixels(second))
     except RuntimeError:
         return False
-    return np.array_equal(*pixels)
+
+
+def _pixels(header: SliceHeader) -> npt.NDArray[Any]:
+    image = SimpleITK.ReadImage(str(header.path), imageIO="GDCMImageIO")
+    return np.asarray(SimpleITK.GetArrayFromImage(image))
