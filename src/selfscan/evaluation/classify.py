@@ -13,7 +13,8 @@ import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from selfscan.evaluation.classification import METRICS, estimate
+from selfscan.class_metrics import METRICS
+from selfscan.evaluation.classification import estimate
 from selfscan.evaluation.provenance import provenance
 from selfscan.evaluation.resampling import Estimate
 from selfscan.files import written_atomically

@@ -20,7 +20,7 @@ from selfscan.files import written_atomically
 from selfscan.networks.backbone import BackboneConfig
 from selfscan.progress import console
 from selfscan.scans.store import Store
-from selfscan.training.finetune import FinetuneRecipe, build_segmenter
+from selfscan.training.finetune import FinetuneRecipe, build_model, task_of
 from selfscan.training.probe import ProbeRecipe
 from selfscan.training.start import Start, labelled_cases, labelled_split, starting_point
 
@@ -96,7 +96,7 @@ def make_plan(
         arms = (*arms, Arm(LONG, extra_steps=extra_steps(starts, recipe, scans)))
     starts = [_start(scans, arm, network, recipe) for arm in arms]
     for start in starts:
-        build_segmenter(start, scans.label_names, load=recipe.load, seed=0)
+        build_model(start, scans, task_of(None), load=recipe.load, seed=0)
     return Plan(
         store=store,
         store_digest=scans.digest(),
