@@ -71,6 +71,10 @@ class Task(ABC):
         """The scans of a split that the task can be validated on; None where there are none."""
 
     @abstractmethod
+    def can_choose(self, store: Store, split: str | None) -> bool:
+        """Whether the scans of a split can say which of two models is better."""
+
+    @abstractmethod
     def label_names(self, store: Store) -> dict[int, str]:
         """The names of what is told apart, by number from 0.
 
@@ -126,6 +130,10 @@ class SegmentationTask(Task):
     def validation(self, store: Store, split: str | None) -> Store | None:
         """Labelled scans."""
         return labelled_split(store, split)
+
+    def can_choose(self, store: Store, split: str | None) -> bool:
+        """Any labelled scan can."""
+        return self.validation(store, split) is not None
 
     def label_names(self, store: Store) -> dict[int, str]:
         """Those of the store's labels, the background first."""
@@ -205,6 +213,11 @@ class ClassificationTask(Task):
     def validation(self, store: Store, split: str | None) -> Store | None:
         """Scans of the table, whichever classes they have."""
         return None if split is None else self.table.among(store, split)
+
+    def can_choose(self, store: Store, split: str | None) -> bool:
+        """Scans of every class can; else there is no AUROC."""
+        found = self.validation(store, split)
+        return found is not None and len(set(self.table.classes(found))) == len(self.table.names)
 
     def label_names(self, store: Store) -> dict[int, str]:
         """Those of the table."""
