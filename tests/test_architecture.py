@@ -38,6 +38,7 @@ def test_an_import_against_the_flow_is_caught(tmp_path: Path) -> None:
         "configuration",
         "progress",
         "metrics",
+        "class_metrics",
         "spatial_transformer",
     ):
         (package / f"{room}.py").parent.mkdir(parents=True, exist_ok=True)

@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from sklearn.metrics import roc_auc_score
 from small_store import write_run, write_small_store
 
 from selfscan.errors import SelfscanError
 from selfscan.evaluation import cells
+from selfscan.evaluation.classify_recipe import ClassifyRecipe
 from selfscan.evaluation.compare import compare
 from selfscan.metrics import case_metrics
 from selfscan.scans.seen import Seen
@@ -237,3 +239,71 @@ def test_a_leaked_case_stops_it_before_any_training(data: Path, tmp_path: Path) 
 def test_workers_out_of_range(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="workers must be at least 1"):
         compare(tmp_path, tmp_path / "out", labels=[1], workers=0)
+
+
+@pytest.mark.slow
+def test_classifiers_are_compared_by_auroc(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table, out = tmp_path / "classes.csv", tmp_path / "out"
+    rows = [f"scan-{i},{'odd' if i % 2 else 'even'}" for i in range(10)]
+    table.write_text("\n".join(["case,label", *rows]) + "\n")
+    options: dict[str, Any] = {
+        "classes": table,
+        "checkpoints": [data / "genesis"],
+        "protocols": ["finetune", "linear", "nonlinear", "knn"],
+        "recipe": RECIPE,
+        "classifying": ClassifyRecipe(voxels=50, overlap=0.0),
+        "engine": ENGINE,
+        "labels": [2, 4],
+    }
+    compare(data / "store", out, seeds=[0], **options)
+    cases = pd.read_parquet(out / "cases.parquet")
+    assert len(cases) == 4 * 2 * 2 * 4  # protocols, arms, numbers of labels, test cases
+    assert cases[["p(even)", "p(odd)"]].sum(axis=1).to_numpy() == pytest.approx(1)
+    run = cases[(cases["protocol"] == "knn") & (cases["arm"] == "genesis") & (cases["labels"] == 4)]
+    summary = pd.read_csv(out / "summary.csv").set_index(["protocol", "arm", "labels"])
+    area = roc_auc_score(run["class"] == "odd", run["p(odd)"])
+    assert summary.loc[("knn", "genesis", 4), "auroc"] == pytest.approx(area)
+    assert summary["balanced_accuracy"].between(0, 1).all()
+    outcome = json.loads((out / "outcome.json").read_text())
+    # One validation scan has one class, so that no learning rate can be chosen.
+    assert outcome["trials"] == []
+    assert outcome["label_names"] == {"0": "even", "1": "odd"}
+    shown = capsys.readouterr().err
+    assert "AUROC" in shown
+    assert "Dice" not in shown
+    page = (out / "report.html").read_text()
+    for text in ("AUROC", "Balanced accuracy", "Nearest neighbors by frozen features", "even, odd"):
+        assert text in page
+    assert "Dice" not in page
+    # Embeddings are kept, and another seed adds to what is there.
+    kept = out / "probes" / "embeddings" / "genesis" / "seed-0.npz"
+    written = kept.stat().st_mtime_ns
+    compare(data / "store", out, seeds=[0, 1], resume=True, **options)
+    assert len(pd.read_parquet(out / "cases.parquet")) == 2 * len(cases)
+    assert kept.stat().st_mtime_ns == written
+    # Another table under the same name is another comparison.
+    table.write_text(table.read_text().replace("scan-0,even", "scan-0,odd"))
+    with pytest.raises(SelfscanError, match="another classes_digest"):
+        compare(data / "store", out, seeds=[0, 1], resume=True, **options)
+
+
+def test_nearest_neighbors_are_of_classification(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="knn only where classes are given"):
+        compare(data / "store", tmp_path / "out", labels=[2], protocols=["knn"])
+
+
+def test_a_test_split_of_one_class_has_no_area(data: Path, tmp_path: Path) -> None:
+    table = tmp_path / "classes.csv"
+    rows = [f"scan-{i},{'odd' if i % 2 and i < 6 else 'even'}" for i in range(10)]
+    table.write_text("\n".join(["case,label", *rows]) + "\n")
+    with pytest.raises(SelfscanError, match=r"in the split 'test' of odd; .* AUROC is not defined"):
+        compare(
+            data / "store",
+            tmp_path / "out",
+            labels=[2],
+            classes=table,
+            checkpoints=[data / "genesis"],
+        )
+    assert not (tmp_path / "out").exists()

@@ -10,11 +10,11 @@ from planted import planted_scores
 from selfscan.evaluation.figures import (
     GRAY,
     arm_colors,
-    dice_by_labels,
     encode,
     fine_tuning_curves,
     paired_cases,
     pretraining_curves,
+    score_by_labels,
 )
 from selfscan.evaluation.statistics import summarize
 
@@ -38,9 +38,9 @@ def test_from_scratch_is_gray_and_other_arms_differ() -> None:
     assert len(set(colors.values())) == 3
 
 
-def test_dice_by_labels_shows_means_and_differences() -> None:
+def test_score_by_labels_shows_means_and_differences() -> None:
     cases = planted_scores(lift=0.02, cases=5)
-    canvas = dice_by_labels(cases, summarize(cases, baseline="scratch"), baseline="scratch")
+    canvas = score_by_labels(cases, summarize(cases, baseline="scratch"), baseline="scratch")
     means, differences = canvas.axes
     assert [tick.get_text() for tick in means.get_xticklabels()] == ["4", "8", "12"]
     assert [text.get_text() for text in means.get_legend().get_texts()] == [
@@ -52,7 +52,7 @@ def test_dice_by_labels_shows_means_and_differences() -> None:
 
 def test_without_a_baseline_there_is_one_panel() -> None:
     cases = planted_scores(lift=0.0, arms=("one",), cases=5)
-    assert len(dice_by_labels(cases, summarize(cases, baseline=None), baseline=None).axes) == 1
+    assert len(score_by_labels(cases, summarize(cases, baseline=None), baseline=None).axes) == 1
 
 
 def test_paired_cases_places_each_case() -> None:

@@ -9,14 +9,13 @@ from planted import planted_scores
 
 from selfscan.evaluation.labels_saved import LabelsNeeded, labels_needed, labels_saved
 from selfscan.evaluation.resampling import Estimate, Grid
-from selfscan.evaluation.statistics import case_scores
 
 
 def flat_scores(levels: dict[str, tuple[float, ...]], *, patients: int = 4) -> pd.DataFrame:
-    """Rows of `case_scores`: each arm scores the same in every patient at 4, 8 and 16 labels."""
+    """Rows of cases: each arm scores the same in every patient at 4, 8 and 16 labels."""
     return pd.DataFrame(
         [
-            {"arm": arm, "labels": count, "seed": seed, "subject": p, "case": p, "score": level}
+            {"arm": arm, "labels": count, "seed": seed, "subject": p, "case": p, "dice": level}
             for arm, values in levels.items()
             for count, level in zip((4, 8, 16), values, strict=True)
             for seed in (0, 1)
@@ -80,9 +79,8 @@ def test_numbers_as_they_are_read() -> None:
 def test_the_score_of_an_arm_is_its_own() -> None:
     rows = planted_scores(lift=0.0, arms=("scratch", "one", "two"))
     rows.loc[rows["arm"] == "two", "dice"] += 0.5
-    scores = case_scores(rows)
     values = [
-        [found.needed.value for found in labels_needed(scores, arm, baseline="scratch")]
+        [found.needed.value for found in labels_needed(rows, arm, baseline="scratch")]
         for arm in ("one", "two")
     ]
     assert np.isinf(values[1]).all()

@@ -15,6 +15,7 @@ from selfscan.evaluation.planning import choose_subsets, make_plan, name_arms, s
 from selfscan.scans.contract import PreprocessingContract
 from selfscan.scans.store import Store
 from selfscan.training.finetune import FinetuneRecipe
+from selfscan.training.tasks import SegmentationTask
 
 MakePlan = Callable[..., Plan]
 
@@ -136,12 +137,12 @@ def test_subsets_from_a_file(store: Path, tmp_path: Path) -> None:
     few = {"1": ["scan-3"], "2": ["scan-3", "scan-0"], "3": ["scan-3", "scan-0", "scan-8"]}
     file.write_text(json.dumps({"train": [], "train_few": few}))
     scans = Store(store)
-    chosen = choose_subsets(scans, [2, 1], train_split="train", file=file)
+    chosen = choose_subsets(scans, [2, 1], task=SegmentationTask(), train_split="train", file=file)
     assert chosen == {1: ("scan-3",), 2: ("scan-3", "scan-0")}
     with pytest.raises(SelfscanError, match="expected 5 too"):
-        choose_subsets(scans, [5], train_split="train", file=file)
+        choose_subsets(scans, [5], task=SegmentationTask(), train_split="train", file=file)
     with pytest.raises(SelfscanError, match="found 2 labelled cases of the split 'train' under 3"):
-        choose_subsets(scans, [3], train_split="train", file=file)
+        choose_subsets(scans, [3], task=SegmentationTask(), train_split="train", file=file)
 
 
 def test_a_comparison_may_grow(plan_of: MakePlan, tmp_path: Path) -> None:

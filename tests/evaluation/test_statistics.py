@@ -6,15 +6,9 @@ import pandas as pd
 import pytest
 from planted import planted_scores
 
+from selfscan.evaluation.measures import DICE, case_scores, grid
 from selfscan.evaluation.resampling import bootstrap
-from selfscan.evaluation.statistics import (
-    Effect,
-    case_scores,
-    effects,
-    grid,
-    paired,
-    summarize,
-)
+from selfscan.evaluation.statistics import Effect, effects, summarize
 
 
 def scores_of(values: dict[tuple[str, int, str, str], float]) -> pd.DataFrame:
@@ -34,8 +28,8 @@ def scores_of(values: dict[tuple[str, int, str, str], float]) -> pd.DataFrame:
     )
 
 
-def the_effect(scores: pd.DataFrame) -> Effect:
-    (found,) = effects(scores, ["models-genesis"], baseline="scratch", labels=(4, 8, 12))
+def the_effect(cases: pd.DataFrame) -> Effect:
+    (found,) = effects(cases, ["models-genesis"], baseline="scratch", labels=(4, 8, 12))
     return found
 
 
@@ -77,7 +71,7 @@ def test_a_missing_run_is_an_error() -> None:
 
 
 def test_a_planted_lift_is_found_with_its_size() -> None:
-    scores = case_scores(planted_scores(lift=0.03))
+    scores = planted_scores(lift=0.03)
     found = the_effect(scores)
     assert found.difference.value == pytest.approx(0.03, abs=0.01)
     assert found.difference.low > 0
@@ -86,7 +80,7 @@ def test_a_planted_lift_is_found_with_its_size() -> None:
 
 
 def test_the_exact_p_value_of_four_patients_who_agree() -> None:
-    scores = case_scores(planted_scores(lift=0.2, cases=4))
+    scores = planted_scores(lift=0.2, cases=4)
     found = the_effect(scores)
     assert found.p_value == pytest.approx(2 / 2**4)
     assert found.better == 4
@@ -106,7 +100,7 @@ def test_a_seed_that_fails_at_every_number_of_labels_counts_once() -> None:
     rows = planted_scores(lift=0.03)
     failed = (rows["arm"] == "models-genesis") & (rows["seed"] == 1)
     rows.loc[failed, "dice"] = 0.0
-    found = the_effect(case_scores(rows))
+    found = the_effect(rows)
     assert found.difference.value < -0.1
     assert not found.difference.excludes_zero
 
@@ -116,13 +110,13 @@ def test_each_case_has_its_difference() -> None:
     rows["dice"] = 0.5
     rows.loc[(rows["arm"] == "models-genesis") & (rows["case"] == "case_001"), "dice"] = 0.8
     rows.loc[(rows["arm"] == "scratch") & (rows["seed"] == 1), "dice"] = 0.3
-    table = paired(rows, baseline="scratch").set_index("case")
+    table = DICE.paired(rows, baseline="scratch").set_index("case")
     assert list(table["difference"]) == pytest.approx([0.1, 0.4])
     assert list(table["arm"]) == ["models-genesis"] * 2
 
 
 def test_several_arms_have_corrected_p_values_and_wider_deciding_intervals() -> None:
-    scores = case_scores(planted_scores(lift=0.02, arms=("scratch", "one", "two")))
+    scores = planted_scores(lift=0.02, arms=("scratch", "one", "two"))
     alone = effects(scores, ["one"], baseline="scratch", labels=(4, 8))[0]
     both = effects(scores, ["one", "two"], baseline="scratch", labels=(4, 8))
     assert both[0].difference == alone.difference

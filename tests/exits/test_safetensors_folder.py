@@ -68,3 +68,12 @@ def test_the_card_says_what_is_not_known(tmp_path: Path) -> None:
         assert said in card
     for said in ("Began as the file a.pt, sha256 12", "No note. Whoever", "None on record."):
         assert said in card
+
+
+def test_the_card_of_a_classifier_names_its_classes(tmp_path: Path) -> None:
+    model = leaving(write_model(tmp_path / "run", segmentation=False))
+    names = {0: "ill", 1: "well"}
+    classifier = replace(model.checkpoint, task="classification", label_names=names)
+    card = model_card(replace(model, checkpoint=classifier), usage="")
+    assert "pipeline_tag: image-classification" in card
+    assert "* Classes of scans: 0 ill, 1 well" in card

@@ -59,3 +59,29 @@ def test_unusable_tables(tmp_path: Path, text: str, found: str) -> None:
 def test_a_class_that_a_split_lacks(store: Store, tmp_path: Path) -> None:
     with pytest.raises(ScanError, match="in the split 'validation' of 01, ill"):
         table(tmp_path, ROWS).select(store, "validation")
+
+
+def test_cases_by_name_come_from_any_split_and_have_every_class(
+    store: Store, tmp_path: Path
+) -> None:
+    found = table(tmp_path, ROWS)
+    assert set(found.select(store, "train", cases=["scan-4", "scan-5"]).ids) == {"scan-4", "scan-5"}
+    with pytest.raises(ScanError, match="of the cases scan-0, scan-2 of 01"):
+        found.select(store, "train", cases=["scan-0", "scan-2"])
+    with pytest.raises(ScanError, match="found no label of scan-3"):
+        found.select(store, "train", cases=["scan-0", "scan-3"])
+
+
+def test_a_case_that_the_store_does_not_hold(store: Store, tmp_path: Path) -> None:
+    found = table(tmp_path, ROWS + "scan-77,ill\n")
+    for ask in (found.select, found.among):
+        with pytest.raises(ScanError, match=r"1 cases that .* does not hold: scan-77"):
+            ask(store, "train")
+
+
+def test_a_split_without_cases_has_none_to_validate_on(store: Store, tmp_path: Path) -> None:
+    found = table(tmp_path, ROWS)
+    assert found.among(store, "validation") is None
+    some = found.among(store, "train")
+    assert some is not None
+    assert len(some) == 3

@@ -6,10 +6,13 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import labelled_store
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pytest
 import torch
-from labelled_store import write_store
+from labelled_store import example_scan, write_store
 
 from selfscan.checkpoints.checkpoint import Checkpoint, load, save
 from selfscan.errors import ContractError, SelfscanError
@@ -18,10 +21,11 @@ from selfscan.networks.unet3d import UNet3DConfig
 from selfscan.scans.contract import PreprocessingContract
 from selfscan.scans.store import Store
 from selfscan.training.engine import EngineConfig
-from selfscan.training.finetune import FinetuneRecipe, build_segmenter, finetune
+from selfscan.training.finetune import FinetuneRecipe, build_model, finetune
 from selfscan.training.finetune_recipe import Loss
 from selfscan.training.segmentation import load_segmenter
 from selfscan.training.start import starting_point
+from selfscan.training.tasks import SegmentationTask
 from selfscan.transforms.augmentation import AugmentationConfig
 
 NETWORK = UNet3DConfig(width=2, norm="instance")
@@ -80,8 +84,8 @@ def segmenters(store: Path, pretrained: Path, **changes: object):
             crop_size=(16, 16, 16),
             window_hu=None,
         )
-        names = Store(store).label_names
-        built.append(build_segmenter(start, names, seed=3, **({"load": "all"} | changes)))
+        options = {"load": "all"} | changes
+        built.append(build_model(start, Store(store), SegmentationTask(), seed=3, **options))
     return built
 
 
@@ -280,3 +284,91 @@ def test_a_small_network_learns_the_shapes(store: Path, tmp_path: Path, loss: Lo
     )
     metrics = pd.read_csv(run / "metrics.csv").set_index("name")["value"]
     assert metrics["validation/dice"] > 0.8
+
+
+def write_classes(folder: Path, rows: dict[int, str]) -> Path:
+    lines = [f"scan-{number},{label}" for number, label in rows.items()]
+    path = folder / "classes.csv"
+    path.write_text("\n".join(["case,label", *lines]) + "\n")
+    return path
+
+
+CLASSES = {0: "ill", 1: "well", 2: "well", 3: "ill", 4: "ill", 5: "well"}
+
+
+@pytest.mark.slow
+def test_a_classifier_of_whole_scans(store: Path, pretrained: Path, tmp_path: Path) -> None:
+    classes = write_classes(tmp_path, CLASSES)
+    recipe = replace(RECIPE, crop_size=None, crops_per_scan=2)
+    arguments = {"checkpoint": pretrained, "classes": classes, "recipe": recipe, "engine": ENGINE}
+    run = finetune(store, tmp_path / "out", cases=2, **arguments)
+    found = load(run)
+    assert (found.task, found.part, found.scans) == ("classification", "encoder", 2)
+    assert found.label_names == {0: "ill", 1: "well"}
+    assert not any(name.startswith("backbone.merges") for name in found.weights)
+    assert json.loads((run / "load_report.json").read_text())["part"] == "encoder"
+    metrics = pd.read_csv(run / "metrics.csv")
+    # One scan to validate on has one class: no area, and so no best checkpoint.
+    assert metrics.set_index("name").loc["validation/auroc"].isna()["value"]
+    assert not (run / "best.safetensors").exists()
+    with pytest.raises(SelfscanError, match="other arguments: cases 3"):
+        finetune(store, tmp_path / "out", cases=3, resume=True, **arguments)
+
+
+@pytest.mark.slow
+def test_a_small_classifier_learns_who_has_a_bar(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def planted(number: int) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.uint8]]:
+        volume, labels = example_scan(number)
+        is_bar = labels == 2
+        return np.where(is_bar & (number % 2 == 0), volume - 600, volume).astype(np.int16), labels
+
+    monkeypatch.setattr(labelled_store, "example_scan", planted)
+    store = write_store(tmp_path / "store", labelled=False)
+    classes = write_classes(tmp_path, {i: "bar" if i % 2 else "none" for i in range(6)})
+    recipe = replace(RECIPE, steps=40, optimizer=OptimizerConfig(learning_rate=1e-2))
+    run = finetune(
+        store,
+        tmp_path / "out",
+        backbone=replace(NETWORK, width=4),
+        classes=classes,
+        recipe=recipe,
+        engine=ENGINE,
+        validation_split="train",
+    )
+    metrics = pd.read_csv(run / "metrics.csv").set_index("name")["value"]
+    assert metrics["validation/auroc"] == 1.0
+    assert metrics["validation/cross_entropy"] < 0.5
+    assert load(run / "best.safetensors").steps == 40
+
+
+@pytest.mark.parametrize(
+    ("recipe", "classes", "message"),
+    [
+        ({"loss": "sigmoid"}, True, "recipe.loss is of segmentation"),
+        ({"foreground_share": 0.1}, True, "recipe.foreground_share is of segmentation"),
+        ({"crops_per_scan": 2}, False, "recipe.crops_per_scan is of classification"),
+    ],
+)
+def test_what_the_other_task_alone_knows_is_refused(
+    store: Path, tmp_path: Path, recipe: dict[str, object], classes: bool, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        finetune(
+            store,
+            tmp_path / "out",
+            backbone=NETWORK,
+            classes=write_classes(tmp_path, CLASSES) if classes else None,
+            recipe=replace(RECIPE, **recipe),
+            engine=ENGINE,
+        )
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_class_without_a_case_to_learn_from(store: Path, tmp_path: Path) -> None:
+    classes = write_classes(tmp_path, {0: "ill", 1: "ill", 4: "well"})
+    with pytest.raises(SelfscanError, match="in the split 'train' of well; expected one of each"):
+        finetune(
+            store, tmp_path / "out", backbone=NETWORK, classes=classes, recipe=RECIPE, engine=ENGINE
+        )

@@ -10,16 +10,19 @@ from types import SimpleNamespace
 import nibabel
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
 
-from selfscan.checkpoints.checkpoint import Checkpoint
+from selfscan.checkpoints.checkpoint import Checkpoint, save
+from selfscan.checkpoints.loading import weights_of
 from selfscan.errors import SelfscanError
 from selfscan.networks.unet3d import UNet3DConfig
 from selfscan.scans.contract import PreprocessingContract
 from selfscan.scans.read import read_labels, read_series
 from selfscan.training import predict as module
+from selfscan.training.classifier import Classifier
 from selfscan.training.engine import EngineConfig
 from selfscan.training.predict import predict
 
@@ -59,7 +62,7 @@ def with_model(monkeypatch: pytest.MonkeyPatch):
     """Let `predict` load the threshold, trained under a contract."""
 
     def use(model: Checkpoint) -> None:
-        monkeypatch.setattr(module, "load_segmenter", lambda path: (Threshold(), model))
+        monkeypatch.setattr(module, "load_model", lambda path: (Threshold(), model))
 
     use(MODEL)
     return use
@@ -204,3 +207,40 @@ def test_bad_arguments(tmp_path: Path, with_model) -> None:
     with pytest.raises(ValueError, match="out must not lie inside the scans"):
         predict(tmp_path / "in", tmp_path / "in" / "out", checkpoint=tmp_path)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def classifier(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    network = UNet3DConfig(width=2, norm="instance")
+    model = Classifier(network.build(1), label_names={0: "ill", 1: "01"}, window_hu=(-1000, 1000))
+    checkpoint = replace(
+        MODEL,
+        weights=weights_of(model, "encoder"),
+        backbone=network,
+        task="classification",
+        part="encoder",
+        label_names=model.label_names,
+    )
+    save(checkpoint, tmp_path / "model.safetensors")
+    return tmp_path / "model.safetensors"
+
+
+def test_a_classifier_gives_a_table(tmp_path: Path, classifier: Path) -> None:
+    for name in ("007", "b"):
+        write_scan(tmp_path / "in" / f"{name}.nii.gz", ball(), AFFINES["permuted"])
+    (tmp_path / "in" / "c.nii.gz").write_bytes(b"no image")
+    out, options = tmp_path / "out", {"checkpoint": classifier, "engine": ENGINE}
+    (path,) = predict(tmp_path / "in", out, modality="ct", **options)
+    table = pd.read_csv(path, dtype={"case": str})
+    assert list(table.columns) == ["case", "predicted", "p(ill)", "p(01)"]
+    assert list(table["case"]) == ["007", "b"]
+    assert table[["p(ill)", "p(01)"]].sum(axis=1).to_numpy() == pytest.approx(1, abs=1e-5)
+    assert "c.nii.gz,left out," in (out / "predictions.csv").read_text()
+    assert not (out / "dataset.json").exists()
+    # A row that is there is kept, another is added.
+    path.write_text("case,predicted,p(ill),p(01)\n007,01,0.25,0.75\n")
+    predict(tmp_path / "in", out, modality="ct", resume=True, **options)
+    again = pd.read_csv(path, dtype={"case": str, "predicted": str}).set_index("case")
+    assert list(again.loc["007"]) == ["01", 0.25, 0.75]
+    assert again.loc["b", "p(ill)"] == table["p(ill)"][1]

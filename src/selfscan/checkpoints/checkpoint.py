@@ -22,7 +22,7 @@ from selfscan.networks import BACKBONES
 from selfscan.networks.backbone import BackboneConfig, Part
 from selfscan.scans.contract import PreprocessingContract
 
-Task = Literal["pretraining", "segmentation"]
+Task = Literal["pretraining", "segmentation", "classification"]
 FORMAT = 1
 _KEY = "selfscan"
 _Config = TypeVar("_Config", bound=MethodConfig | BackboneConfig)
@@ -43,7 +43,7 @@ class Checkpoint:
         part: What of the backbone was trained; the weights hold no more of it.
         method: The method of pre-training with its hyper-parameters; None if from scratch, or if
             another program's.
-        label_names: Names of the label values; empty unless the task is segmentation.
+        label_names: Names of the label values or classes; empty after pre-training.
         store_digest: Digest of the store it was trained on last.
         words_digest: SHA-256 of the file of visual words it was trained on last, if on any.
         scans: Number of scans it was trained on.

@@ -14,14 +14,14 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from selfscan.errors import SelfscanError
-from selfscan.evaluation.cells import SCORES, TUNED, duration, score_cases
+from selfscan.evaluation.cells import SCORES, TUNED, duration
 from selfscan.evaluation.plan import Cell, Plan
+from selfscan.evaluation.scoring import score_tuned
 from selfscan.evaluation.statistics import LONG
 from selfscan.progress import console
 from selfscan.scans.store import Store
 from selfscan.training.engine import EngineConfig
-from selfscan.training.finetune import finetune
-from selfscan.training.start import labelled_split
+from selfscan.training.finetune import finetune, task_of
 
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
 _STEPS = (1, 1, 4)  # the first run warms up
@@ -34,7 +34,7 @@ class Costs:
     Attributes:
         start: Reading weights and building the network, once a cell.
         step: One optimizer step.
-        case: Segmenting and scoring one scan.
+        case: Segmenting or classifying one scan, and scoring it.
         model_bytes: Of one checkpoint file.
     """
 
@@ -45,7 +45,7 @@ class Costs:
 
     def seconds(self, cell: Cell, plan: Plan, *, trial: bool = False) -> float:
         """What a cell takes; the fit of a probe's head is not counted."""
-        validation = _cases_of(plan.store, plan.validation_split)
+        validation = _cases_of(plan.store, plan.classes, plan.validation_split)
         tested = 0 if trial else len(plan.test)
         if cell.protocol != "finetune":
             return self.start + self.case * (cell.labels + validation + tested)
@@ -56,8 +56,8 @@ class Costs:
 
 
 @cache
-def _cases_of(store: Path, split: str | None) -> int:
-    found = labelled_split(Store(store), split)
+def _cases_of(store: Path, classes: Path | None, split: str | None) -> int:
+    found = task_of(classes).validation(Store(store), split)
     return len(found) if found else 0
 
 
@@ -75,6 +75,7 @@ def measure(plan: Plan, engine: EngineConfig) -> Costs:
                 run,
                 checkpoint=arm.checkpoint,
                 backbone=plan.backbone,
+                classes=plan.classes,
                 cases=list(next(iter(plan.subsets.values()))),
                 recipe=replace(recipe, steps=steps, validate_every=0),
                 engine=engine,
@@ -84,7 +85,7 @@ def measure(plan: Plan, engine: EngineConfig) -> Costs:
             )
             taken.append(monotonic() - begun)
         begun = monotonic()
-        score_cases(run, Store(plan.store).select(ids=plan.test[:1]), plan, engine)
+        score_tuned(run, Store(plan.store).select(ids=plan.test[:1]), plan, engine)
         case = monotonic() - begun
         size = (run / "last.safetensors").stat().st_size
     step = max((taken[2] - taken[1]) / (_STEPS[2] - _STEPS[1]), 0.0)
@@ -101,9 +102,15 @@ def remaining(plan: Plan, costs: Costs, folder: Path) -> list[tuple[Cell, float]
         if not (folder / cell.folder / TUNED).exists()
     }
     found = list(first.values())
+    embedded: set[tuple[str, int]] = set()
     for cell in plan.cells(chosen):
         if not (folder / cell.folder / SCORES).exists():
             seconds = costs.seconds(cell, plan)
+            if plan.classes is not None and cell.protocol != "finetune":
+                # All heads of an arm and seed share the embeddings of its scans.
+                shared = (cell.arm.name, cell.seed)
+                seconds = costs.start if shared in embedded else seconds
+                embedded.add(shared)
             found.append((cell, seconds - first.get(cell.folder, (cell, 0.0))[1]))
     return found
 

@@ -9,21 +9,16 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from selfscan.evaluation.plan import Cell, Plan
+from selfscan.evaluation.scoring import score_probed, score_tuned
 from selfscan.files import written_atomically
-from selfscan.metrics import case_metrics
 from selfscan.progress import console, one_of_many
 from selfscan.scans.crew import crew, spread
 from selfscan.scans.store import Store
 from selfscan.training.engine import EngineConfig
 from selfscan.training.finetune import finetune
-from selfscan.training.probe import probe
-from selfscan.training.scores import score_rows
-from selfscan.training.segmentation import load_segmenter, segment_volume
 
 SCORES, TUNED, TIME = "cases.parquet", "tuned.json", "scored.json"
 
@@ -33,6 +28,7 @@ def run_cells(
     action: Callable[[Cell], float],
     *,
     title: str,
+    score: str,
     workers: int,
     scheduler: str | None,
 ) -> dict[Cell, float]:
@@ -40,8 +36,9 @@ def run_cells(
 
     Args:
         cells: Independent of each other.
-        action: What to do with a cell; gives its mean Dice. It travels to the workers.
+        action: What to do with a cell; gives its score. It travels to the workers.
         title: What the lines begin with.
+        score: What the score is called.
         workers: Processes on this machine; 1 stays in this one.
         scheduler: Address of a Dask scheduler whose workers see the same folders.
 
@@ -59,7 +56,7 @@ def run_cells(
         elapsed = monotonic() - begun
         left = elapsed / len(found) * (len(cells) - len(found))
         console.print(
-            f"{title} {len(found)}/{len(cells)}: {cell}: Dice {value:.3f}; "
+            f"{title} {len(found)}/{len(cells)}: {cell}: {score} {value:.3f}; "
             f"{duration(elapsed)} so far, about {duration(left)} left",
             highlight=False,
             soft_wrap=True,
@@ -68,11 +65,11 @@ def run_cells(
 
 
 def tune(cell: Cell, plan: Plan, out: Path, engine: EngineConfig) -> float:
-    """Fine-tune the cell's network, or finish what was begun; return its best validation Dice.
+    """Fine-tune the cell's network, or finish what was begun; return its best validation score.
 
     What only a resumed run needs is deleted at the end, and `tuned.json` says that it was reached.
     """
-    folder = out / cell.folder
+    folder, key = out / cell.folder, plan.measure.key
     done = folder / TUNED
     if not done.exists():
         recipe = replace(
@@ -88,6 +85,7 @@ def tune(cell: Cell, plan: Plan, out: Path, engine: EngineConfig) -> float:
                 folder,
                 checkpoint=cell.arm.checkpoint,
                 backbone=plan.backbone,
+                classes=plan.classes,
                 cases=list(plan.subsets[cell.labels]),
                 recipe=recipe,
                 engine=engine,
@@ -96,15 +94,15 @@ def tune(cell: Cell, plan: Plan, out: Path, engine: EngineConfig) -> float:
                 validation_split=plan.validation_split,
                 resume=folder.exists(),
             )
-        found = {"dice": validation_dice(folder), "seconds": round(monotonic() - begun, 1)}
+        found = {key: best_validation(folder, key), "seconds": round(monotonic() - begun, 1)}
         with written_atomically(done) as temporary:
             temporary.write_text(json.dumps(found) + "\n")
         (folder / "state.ckpt").unlink(missing_ok=True)
-    return float(json.loads(done.read_text())["dice"])
+    return float(json.loads(done.read_text())[key])
 
 
 def score(cell: Cell, plan: Plan, out: Path, engine: EngineConfig) -> float:
-    """Fine-tune or probe, segment each test case, write the scores; return the mean Dice.
+    """Fine-tune or probe, predict each test case, write the scores; return the score of all.
 
     A cell that has its scores is done.
     """
@@ -116,10 +114,10 @@ def score(cell: Cell, plan: Plan, out: Path, engine: EngineConfig) -> float:
         if cell.protocol == "finetune":
             tune(cell, plan, out, engine)
             begun = monotonic() - json.loads((file.parent / TUNED).read_text())["seconds"]
-            rows = score_cases(file.parent, store, plan, engine)
+            rows = score_tuned(file.parent, store, plan, engine)
         else:
             with one_of_many():
-                rows = _probed(cell, file.parent / "probe", plan, engine)
+                rows = score_probed(cell, file.parent / "probe", store, plan, out, engine)
         placed: dict[str, Any] = {"protocol": cell.protocol, "arm": cell.arm.name}
         placed |= {"labels": cell.labels, "seed": cell.seed}
         table = pd.DataFrame([placed | row | {"subject": subject_of[row["case"]]} for row in rows])
@@ -127,32 +125,13 @@ def score(cell: Cell, plan: Plan, out: Path, engine: EngineConfig) -> float:
             table.to_parquet(temporary, index=False)
         with written_atomically(file.with_name(TIME)) as temporary:
             temporary.write_text(json.dumps({"seconds": round(monotonic() - begun, 1)}) + "\n")
-    return float(pd.read_parquet(file)["dice"].mean())
+    return plan.measure.value(pd.read_parquet(file))
 
 
 def seconds_of(cell: Cell, out: Path) -> float | None:
     """How long a cell took, training and scoring, since it was last begun; None where unknown."""
     file = out / cell.folder / TIME
     return float(json.loads(file.read_text())["seconds"]) if file.exists() else None
-
-
-def predictions(
-    folder: Path, store: Store, plan: Plan, engine: EngineConfig
-) -> Iterator[tuple[str, npt.NDArray[Any]]]:
-    """The labels, (X, Y, Z) in the store's grid, that a fine-tuned model gives each scan."""
-    segmenter, checkpoint = load_segmenter(folder)
-    device = engine.fabric().device
-    segmenter.to(device)
-    for i, record in enumerate(store):
-        probabilities = segment_volume(
-            segmenter,
-            store.read(i),
-            record.hounsfield,
-            crop_size=checkpoint.crop_size,
-            overlap=plan.recipe.overlap,
-            device=device,
-        )
-        yield record.id, np.argmax(probabilities, axis=0).astype(np.uint8)
 
 
 def gather_scores(cells: Sequence[Cell], out: Path) -> pd.DataFrame:
@@ -166,54 +145,10 @@ def gather_scores(cells: Sequence[Cell], out: Path) -> pd.DataFrame:
     return cases.reset_index(drop=True)
 
 
-def validation_dice(folder: Path) -> float:
-    """The best mean Dice of the validation cases during a fine-tuning run."""
+def best_validation(folder: Path, key: str) -> float:
+    """The best score of the validation cases during a fine-tuning run."""
     metrics = pd.read_csv(folder / "metrics.csv")
-    return float(metrics.loc[metrics["name"] == "validation/dice", "value"].max())
-
-
-def score_cases(
-    folder: Path, store: Store, plan: Plan, engine: EngineConfig
-) -> list[dict[str, Any]]:
-    """Rows of scores that a fine-tuned model has on scans, one a case and class."""
-    rows: list[dict[str, Any]] = []
-    for id, prediction in predictions(folder, store, plan, engine):
-        i = store.find(id)
-        metrics = case_metrics(
-            prediction,
-            store.read_labels(i),
-            classes=store.label_names,
-            spacing=store[i].spacing,
-            tolerance_mm=plan.tolerance_mm,
-        )
-        rows += score_rows(id, metrics)
-    return rows
-
-
-def _probed(cell: Cell, folder: Path, plan: Plan, engine: EngineConfig) -> list[dict[str, Any]]:
-    assert cell.protocol != "finetune"
-    scored = probe(
-        plan.store,
-        folder,
-        checkpoint=cell.arm.checkpoint,
-        backbone=None if cell.arm.checkpoint else plan.backbone,
-        head=cell.protocol,
-        part=plan.part,
-        cases=list(plan.subsets[cell.labels]),
-        recipe=replace(
-            plan.probe,
-            crop_size=plan.recipe.crop_size,
-            window_hu=None if cell.arm.checkpoint else plan.window_hu,
-            tolerance_mm=plan.tolerance_mm,
-        ),
-        train_split=plan.train_split,
-        validation_split=plan.validation_split,
-        test_split=plan.test_split,
-        engine=engine,
-        seed=cell.seed,
-        resume=folder.exists(),
-    )
-    return [{str(key): value for key, value in row.items()} for row in scored.to_dict("records")]
+    return float(metrics.loc[metrics["name"] == f"validation/{key}", "value"].max())
 
 
 def _results(

@@ -1,61 +1,14 @@
-"""Scores of classified scans with intervals: AUROC and balanced accuracy, patients resampled."""
+"""The score of classified scans, or a difference of scores, with an interval over patients."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from selfscan.class_metrics import Classes, Floats, Metric
 from selfscan.evaluation.resampling import RESAMPLES, Estimate, resampled
-
-Classes = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
-Metric = Callable[[Classes, Floats, Floats], Floats]
-
-
-def auroc(classes: Classes, probabilities: Floats, weights: Floats) -> Floats:
-    """Area under the receiver's curve: of the second class of two, else the mean one against rest.
-
-    It is the share of pairs of a scan of the class and another one whose probabilities are in
-    order; ties count half.
-
-    Args:
-        classes: True ones, (N,).
-        probabilities: Shape (N, K).
-        weights: How often each scan counts, in R resamples, (R, N).
-
-    Returns:
-        Shape (R,); NaN where a class is missing.
-    """
-    count = probabilities.shape[1]
-    areas = []
-    for k in [1] if count == 2 else range(count):
-        ours, others = classes == k, classes != k
-        score = probabilities[:, k]
-        ahead = score[ours][:, None] - score[others]
-        order = (ahead > 0) + 0.5 * (ahead == 0)
-        right = ((weights[:, ours] @ order) * weights[:, others]).sum(axis=1)
-        areas.append(_ratio(right, weights[:, ours].sum(axis=1) * weights[:, others].sum(axis=1)))
-    return np.asarray(np.mean(areas, axis=0))
-
-
-def balanced_accuracy(classes: Classes, probabilities: Floats, weights: Floats) -> Floats:
-    """The mean over classes of the share of their scans that is given the right class.
-
-    The arguments and the answer are as those of `auroc`.
-    """
-    right = weights * (probabilities.argmax(axis=1) == classes)
-    shares = [
-        _ratio(right[:, classes == k].sum(axis=1), weights[:, classes == k].sum(axis=1))
-        for k in range(probabilities.shape[1])
-    ]
-    return np.asarray(np.mean(shares, axis=0))
-
-
-METRICS: dict[str, Metric] = {"AUROC": auroc, "balanced accuracy": balanced_accuracy}
 
 
 def estimate(
@@ -94,8 +47,3 @@ def estimate(
         return Estimate(whole, math.nan, math.nan)
     low, high = np.quantile(kept, (0.025, 0.975))
     return Estimate(whole, float(low), float(high))
-
-
-def _ratio(part: Any, whole: Any) -> Any:
-    """The quotient, NaN where the whole is nothing."""
-    return np.where(whole > 0, part / np.where(whole > 0, whole, 1), np.nan)

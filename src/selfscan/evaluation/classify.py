@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,7 +12,9 @@ import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from selfscan.evaluation.classification import METRICS, estimate
+from selfscan.class_metrics import METRICS
+from selfscan.evaluation.classification import estimate
+from selfscan.evaluation.classify_recipe import ClassifyRecipe
 from selfscan.evaluation.provenance import provenance
 from selfscan.evaluation.resampling import Estimate
 from selfscan.files import written_atomically
@@ -31,33 +32,6 @@ from selfscan.training.start import starting_point
 
 CHECKPOINT, RANDOM = "checkpoint", "random network"
 HEADS = get_args(ScanHead)
-
-
-@dataclass(frozen=True)
-class ClassifyRecipe:
-    """How scans are embedded and heads fitted.
-
-    Attributes:
-        voxels: Of the body, drawn from each scan and averaged.
-        overlap: Share of a window that its neighbor covers too.
-        penalty: Of squared coefficients, against the summed loss.
-        neighbors: That vote in `knn`.
-    """
-
-    voxels: int = 2000
-    overlap: float = 0.5
-    penalty: float = 50.0
-    neighbors: int = 5
-
-    def __post_init__(self) -> None:
-        """Refuse values without a meaning."""
-        for name in ("voxels", "neighbors"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.penalty <= 0:
-            raise ValueError(f"penalty must be positive, got {self.penalty}")
-        if not 0 <= self.overlap < 1:
-            raise ValueError(f"overlap must lie in [0, 1), got {self.overlap}")
 
 
 _RECIPE, _ENGINE = ClassifyRecipe(), EngineConfig()

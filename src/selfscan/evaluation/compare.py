@@ -17,6 +17,7 @@ from selfscan.evaluation.budget import (
     tell_left_out,
 )
 from selfscan.evaluation.cells import gather_scores, run_cells, score, tune
+from selfscan.evaluation.classify_recipe import ClassifyRecipe
 from selfscan.evaluation.guards import guard
 from selfscan.evaluation.illustrate import save_embeddings, save_organ_errors, save_pictures
 from selfscan.evaluation.outcome import best_rates, print_summary, save_outcome
@@ -40,9 +41,11 @@ def compare(
     checkpoints: Sequence[Path] = (),
     seeds: Sequence[int] = (0, 1, 2),
     backbone: BackboneConfig | None = None,
+    classes: Path | None = None,
     protocols: Sequence[Protocol] = ("finetune",),
     recipe: FinetuneRecipe | None = None,
     probing: ProbeRecipe | None = None,
+    classifying: ClassifyRecipe | None = None,
     learning_rates: Sequence[float] | None = None,
     subsets: Path | None = None,
     train_split: str = "train",
@@ -75,10 +78,15 @@ def compare(
         seeds: One run of each arm and number of labels for each seed; three or more tell the luck
             of a run from the effect.
         backbone: The network of all arms; by default that of the first checkpoint.
+        classes: A CSV file with the columns `case` (an id of the store) and `label` (any text):
+            whole scans are classified, and arms compared by AUROC; of more than two classes it is
+            the mean of each against the rest. The store needs no label maps.
         protocols: What is done with each network: `finetune` it, or fit a `linear` or `nonlinear`
-            head on its frozen features, as `probe` does, against those of random weights.
+            head on its frozen features, as `probe` does, against those of random weights; with
+            `classes` on features pooled over each scan, as `classify` does, and `knn` too.
         recipe: How every arm is fine-tuned.
         probing: How heads are fitted; crop size, window and tolerance are those of the comparison.
+        classifying: How scans are embedded and heads fitted to them, with `classes`.
         learning_rates: Peak learning rates to choose from, for each arm by the validation cases at
             the middle number of labels and the first seed. By default 3e-4, 1e-3 and 3e-3; but the
             recipe's alone where it was changed, or where no labelled scan is in the validation
@@ -133,6 +141,8 @@ def compare(
         protocols=protocols,
         probing=probing,
         long=long,
+        classes=None if classes is None else Path(classes).resolve(),
+        classifying=classifying,
     )
     findings = guard(planned, stores=pretraining_stores, allow_leaks=allow_leaks)
     if workers > 1 or scheduler is not None:
@@ -150,27 +160,50 @@ def compare(
     folder = claim_folder(Path(out), resume=resume, overwrite=overwrite)
     settle(planned, folder)
     findings.write(folder)
-    save_config(folder, arguments | {"recipe": recipe, "probing": planned.probe, "engine": engine})
+    save_config(
+        folder,
+        arguments
+        | {
+            "recipe": recipe,
+            "probing": planned.probe,
+            "classifying": planned.classifying,
+            "engine": engine,
+        },
+    )
     announce(planned, folder)
 
     begun = monotonic()
+    score_name = planned.measure.name
     tuning = partial(tune, plan=planned, out=folder, engine=engine)
     scoring = partial(score, plan=planned, out=folder, engine=engine)
     with stopped_by_signals("finished cells are kept; give --resume to go on"):
         tried = run_cells(
-            planned.trials(), tuning, title="trial", workers=workers, scheduler=scheduler
+            planned.trials(),
+            tuning,
+            title="trial",
+            score=score_name,
+            workers=workers,
+            scheduler=scheduler,
         )
         rates = best_rates(tried)
         cells = planned.cells(rates)
-        run_cells(cells, scoring, title="cell", workers=workers, scheduler=scheduler)
+        run_cells(
+            cells,
+            scoring,
+            title="cell",
+            score=score_name,
+            workers=workers,
+            scheduler=scheduler,
+        )
         cases = gather_scores(cells, folder)
-        if "finetune" in planned.protocols:
-            tuned = cases[cases["protocol"] == "finetune"]
-            save_pictures(tuned, planned, rates, folder, engine)
         save_embeddings(planned, folder, engine)
-        save_organ_errors(planned, folder, engine)
+        if classes is None:
+            if "finetune" in planned.protocols:
+                tuned = cases[cases["protocol"] == "finetune"]
+                save_pictures(tuned, planned, rates, folder, engine)
+            save_organ_errors(planned, folder, engine)
     save_outcome(cases, planned, tried, rates, folder, seconds=monotonic() - begun)
-    print_summary(cases)
+    print_summary(cases, planned.measure)
     report = write_report(folder)
     console.print(f"report: {report}", highlight=False, soft_wrap=True)
     return report

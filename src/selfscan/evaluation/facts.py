@@ -10,6 +10,7 @@ from typing import Any
 
 from selfscan.evaluation.cells import duration
 from selfscan.evaluation.evidence import Evidence, PreTraining
+from selfscan.evaluation.measures import measure_of
 from selfscan.evaluation.resampling import RESAMPLES
 from selfscan.evaluation.statistics import SCRATCH
 
@@ -17,14 +18,19 @@ from selfscan.evaluation.statistics import SCRATCH
 def header_facts(evidence: Evidence) -> dict[str, Any]:
     """What the page's header and notes mention."""
     plan, outcome, cases = evidence.plan, evidence.outcome, evidence.cases
-    structures = [name for value, name in outcome["label_names"].items() if value != "0"]
+    names = outcome["label_names"].items()
+    if plan.get("classes"):
+        told = [name for _, name in names]
+    else:
+        told = [name for value, name in names if value != "0"]
     return {
         "store": PurePath(plan["store"]).name,
         "test_cases": len(plan["test"]),
-        "structures": _some(structures, "structure"),
+        "told_apart": _some(told, "classes" if plan.get("classes") else "structures"),
+        "classes": len(told) if plan.get("classes") else 0,
         "averaging": (
-            f"here it is the mean over {len(structures)} structures, then over test cases and runs."
-            if len(structures) > 1
+            f"here it is the mean over {len(told)} structures, then over test cases and runs."
+            if len(told) > 1
             else "here it is the mean over test cases and runs."
         ),
         "date": day_of(outcome["date"]),
@@ -48,6 +54,7 @@ def how_it_was_done(evidence: Evidence) -> list[tuple[str, str]]:
     facts = [
         ("Arms", "; ".join(_arm(arm, probed=arm["name"] in probed) for arm in outcome["arms"])),
         ("Network", f"{network} ({arguments}), the same in every arm"),
+        *_classes(plan, outcome),
         ("Labelled cases", _subsets(plan["subsets"])),
         (
             "Runs",
@@ -57,7 +64,7 @@ def how_it_was_done(evidence: Evidence) -> list[tuple[str, str]]:
         (
             "Fine-tuning",
             f"{recipe['steps']} steps of {recipe['batch_size'] * recipe['accumulate']} "
-            f"crops of {size_text(recipe['crop_size'])} voxels, "
+            f"{_scans_of(recipe)}crops of {size_text(recipe['crop_size'])} voxels, "
             f"{recipe['optimizer']['algorithm']}, {recipe['optimizer']['schedule']} schedule, "
             f"{recipe['optimizer']['warmup_steps']} warm-up steps",
         ),
@@ -108,11 +115,26 @@ def _arm(arm: dict[str, Any], *, probed: bool) -> str:
     )
 
 
+def _classes(plan: dict[str, Any], outcome: dict[str, Any]) -> list[tuple[str, str]]:
+    """Which table has the classes of scans, where scans are classified."""
+    if not plan.get("classes"):
+        return []
+    names, digest = _joined(outcome["label_names"].values()), plan["classes_digest"][:16]
+    return [("Classes", f"{names}, of {PurePath(plan['classes']).name}, digest {digest}")]
+
+
 def _probes(plan: dict[str, Any]) -> list[tuple[str, str]]:
     """How heads were fitted on frozen features, where they were."""
     heads = [name for name in plan["protocols"] if name != "finetune"]
     if not heads:
         return []
+    if plan.get("classes"):
+        recipe = plan["classifying"]
+        said = (
+            f"{_joined(heads)}: the mean features of {recipe['voxels']:,} voxels of each body, of "
+            f"the {plan['part']}, standardized as those of the labelled cases are"
+        )
+        return [("Heads on frozen features", said)]
     probe = plan["probe"]
     said = (
         f"{_joined(heads)}: {probe['voxels_per_class']:,} voxels of each structure and "
@@ -120,6 +142,11 @@ def _probes(plan: dict[str, Any]) -> list[tuple[str, str]]:
         f"{plan['part']}; the share of the class prior chosen on the validation cases"
     )
     return [("Probes", said)]
+
+
+def _scans_of(recipe: dict[str, Any]) -> str:
+    count = recipe.get("crops_per_scan", 1)
+    return f"scans with {count} " if count > 1 else ""
 
 
 def _run_times(cells: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
@@ -139,13 +166,14 @@ def _run_times(cells: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
 
 def _rates(evidence: Evidence) -> str:
     arms, trials = evidence.outcome["arms"], evidence.outcome["trials"]
+    measure = measure_of(evidence.plan.get("classes"))
     chosen = ", ".join(f"{arm['name']} {arm['learning_rate']:g}" for arm in arms)
     if not trials:
         return f"{arms[0]['learning_rate']:g} for every arm, as given; not tuned for any of them"
     tried = "; ".join(
         f"{arm['name']} "
         + ", ".join(
-            f"{trial['learning_rate']:g}: {trial['dice']:.3f}"
+            f"{trial['learning_rate']:g}: {trial[measure.key]:.3f}"
             for trial in trials
             if trial["arm"] == arm["name"]
         )
@@ -161,8 +189,8 @@ def _rates(evidence: Evidence) -> str:
     middle = sorted(int(count) for count in evidence.plan["subsets"])
     labels = middle[(len(middle) - 1) // 2]
     return (
-        f"{chosen}; chosen for each arm by the Dice of the validation cases at {labels} labelled "
-        f"cases and seed {evidence.plan['seeds'][0]} (tried, {tried}).{edge}"
+        f"{chosen}; chosen for each arm by the {measure.name} of the validation cases at {labels} "
+        f"labelled cases and seed {evidence.plan['seeds'][0]} (tried, {tried}).{edge}"
     )
 
 
@@ -199,7 +227,11 @@ def _joined(values: Sequence[Any]) -> str:
 
 def _some(names: Sequence[str], what: str) -> str:
     """The names, or how many they are where they are many."""
-    return _joined(names) if len(names) <= 4 else f"{len(names)} {what}s"
+    return (
+        _joined(names)
+        if len(names) <= 4
+        else f"{len(names)} {what}{'es' if what == 'class' else 's'}"
+    )
 
 
 def day_of(moment: str) -> str:

@@ -14,7 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator
 
-from selfscan.evaluation.statistics import LONG, NOT_PRETRAINED, case_scores
+from selfscan.evaluation.measures import DICE, Measure
+from selfscan.evaluation.statistics import LONG, NOT_PRETRAINED
 
 # Okabe and Ito's palette, told apart by color-blind readers; from scratch is always the gray.
 GRAY = "#6e6e6e"
@@ -57,32 +58,34 @@ def encode(canvas: Canvas, *, dots_per_inch: int) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def dice_by_labels(cases: pd.DataFrame, summary: pd.DataFrame, *, baseline: str | None) -> Canvas:
-    """Mean Dice by number of labelled cases, and its paired difference to the baseline.
+def score_by_labels(
+    cases: pd.DataFrame, summary: pd.DataFrame, *, baseline: str | None, measure: Measure = DICE
+) -> Canvas:
+    """The score by number of labelled cases, and its paired difference to the baseline.
 
     Bars are 95% intervals, dots the single runs.
     """
-    runs = case_scores(cases).groupby(["arm", "labels", "seed"])["score"].mean()
+    runs, key = measure.by_run(cases), measure.key
     counts = sorted(summary["labels"].unique())
     colors = arm_colors(list(summary["arm"].unique()))
     with rc_context(STYLE):
         panels = 1 if baseline is None else 2
-        canvas, axes = _canvas(panels, width=4.55 * panels, height=3.2, columns=panels)
+        canvas, axes = panels_of(panels, width=4.55 * panels, height=3.2, columns=panels)
         for position, (arm, color) in enumerate(colors.items()):
             rows = summary[summary["arm"] == arm].sort_values("labels")
             shift = 0.1 * (position - (len(colors) - 1) / 2)
-            values = rows[["dice", "dice_low", "dice_high"]].to_numpy()
+            values = rows[[key, f"{key}_low", f"{key}_high"]].to_numpy()
             _plot_estimates(axes[0], values, runs[arm].unstack("seed"), color, shift, label=arm)
             if baseline is not None and arm != baseline:
                 changes = rows[["difference", "difference_low", "difference_high"]].to_numpy()
                 by_run = (runs[arm] - runs[baseline]).unstack("seed")
                 _plot_estimates(axes[1], changes, by_run, color, shift)
-        axes[0].set_ylabel("mean Dice of the test cases")
+        axes[0].set_ylabel(f"{measure.long_name} of the test cases")
         # Above the panel: inside, it would cover intervals where there is one number of labels.
         axes[0].legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
         if baseline is not None:
             axes[1].axhline(0, color=GRAY, linewidth=1.2)
-            axes[1].set_ylabel(f"difference in Dice to {baseline}")
+            axes[1].set_ylabel(f"difference in {measure.name} to {baseline}")
         for panel in axes:
             panel.set_xticks(range(len(counts)), [str(count) for count in counts])
             panel.set_xlim(-0.5, len(counts) - 0.5)
@@ -91,9 +94,9 @@ def dice_by_labels(cases: pd.DataFrame, summary: pd.DataFrame, *, baseline: str 
     return canvas
 
 
-def paired_cases(cases: pd.DataFrame, *, baseline: str) -> Canvas:
-    """Each test case as a dot: Dice from scratch against Dice after pre-training."""
-    scores = case_scores(cases).groupby(["arm", "labels", "case"])["score"].mean()
+def paired_cases(cases: pd.DataFrame, *, baseline: str, measure: Measure = DICE) -> Canvas:
+    """Each test case as a dot: its score from scratch against that after pre-training."""
+    scores = measure.by_case(cases).groupby(["arm", "labels", "case"])["score"].mean()
     counts = sorted(cases["labels"].unique())
     colors = arm_colors(list(cases["arm"].unique()))
     lowest, highest = float(scores.min()), float(scores.max())
@@ -103,7 +106,7 @@ def paired_cases(cases: pd.DataFrame, *, baseline: str) -> Canvas:
         columns = min(len(counts), 3)
         rows = -(-len(counts) // columns)
         side = 3.02 if columns > 1 else 3.6
-        canvas, panels = _canvas(
+        canvas, panels = panels_of(
             len(counts), width=side * columns, height=(side + 0.25) * rows, columns=columns
         )
         for axes, count in zip(panels, counts, strict=True):
@@ -125,17 +128,17 @@ def paired_cases(cases: pd.DataFrame, *, baseline: str) -> Canvas:
                 )
             axes.set(xlim=limits, ylim=limits, aspect="equal")
             axes.set_title(f"{count} labelled cases")
-            axes.set_xlabel(f"Dice, {baseline}")
+            axes.set_xlabel(f"{measure.of_a_case}, {baseline}")
             axes.xaxis.set_major_locator(MaxNLocator(5))
             axes.yaxis.set_major_locator(MaxNLocator(5))
             axes.grid()
-        panels[0].set_ylabel("Dice, pre-trained")
+        panels[0].set_ylabel(f"{measure.of_a_case}, pre-trained")
         panels[0].legend(loc="upper left", handletextpad=0.2)
     return canvas
 
 
 def fine_tuning_curves(curves: pd.DataFrame) -> Canvas | None:
-    """Loss and validation Dice of every fine-tuning run against its steps.
+    """Loss and validation score of every fine-tuning run against its steps.
 
     Args:
         curves: Columns `arm`, `labels`, `seed`, `step`, `quantity` (the axis label), `value`.
@@ -151,7 +154,7 @@ def fine_tuning_curves(curves: pd.DataFrame) -> Canvas | None:
     counts = sorted(curves["labels"].unique())
     colors = arm_colors(list(curves["arm"].unique()))
     with rc_context(STYLE):
-        canvas, panels = _canvas(
+        canvas, panels = panels_of(
             len(quantities) * len(counts),
             width=min(3.3 * len(counts) + 0.5, 9.1) if len(counts) > 1 else 4.8,
             height=2.3 * len(quantities),
@@ -190,7 +193,7 @@ def pretraining_curves(curves: Mapping[str, pd.DataFrame]) -> Canvas | None:
     colors = arm_colors(list(curves))
     columns = min(len(quantities), 2)
     with rc_context(STYLE):
-        canvas, panels = _canvas(
+        canvas, panels = panels_of(
             len(quantities),
             width=4.5 * columns if columns > 1 else 5.0,
             height=2.4 * -(-len(quantities) // columns),
@@ -215,7 +218,7 @@ def error_shares(errors: Mapping[str, Mapping[str, Any]], *, largest_mm: float =
         largest_mm: Where the axis ends.
     """
     with rc_context(STYLE):
-        canvas, panels = _canvas(
+        canvas, panels = panels_of(
             len(errors), width=4.55 * len(errors), height=3.2, columns=len(errors)
         )
         for axes, (kind, found) in zip(panels, errors.items(), strict=True):
@@ -240,9 +243,10 @@ def error_shares(errors: Mapping[str, Mapping[str, Any]], *, largest_mm: float =
     return canvas
 
 
-def _canvas(
+def panels_of(
     panels: int, *, width: float, height: float, columns: int = 1
 ) -> tuple[Canvas, list[Axes]]:
+    """A figure of so many panels, in rows of `columns`."""
     canvas = Canvas(figsize=(width, height), layout="constrained")
     rows = -(-panels // columns)
     return canvas, [canvas.add_subplot(rows, columns, place + 1) for place in range(panels)]

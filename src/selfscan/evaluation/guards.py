@@ -137,8 +137,9 @@ def guard(plan: Plan, *, stores: Sequence[Path], allow_leaks: bool) -> Findings:
             "as scores on them flatter; pre-train without them, or give --allow_leaks to compare "
             "all the same, marked as tainted"
         )
-    labelled = Store(plan.store).select(ids=plan.test)
-    return Findings(tuple(leaks), tuple(unknown), tuple(look_for_coarse_voxels(labelled)))
+    test = Store(plan.store).select(ids=plan.test)
+    coarse = look_for_coarse_voxels(test) if plan.classes is None else []
+    return Findings(tuple(leaks), tuple(unknown), tuple(coarse))
 
 
 def warnings(findings: Findings) -> list[str]:

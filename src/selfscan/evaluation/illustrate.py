@@ -10,15 +10,16 @@ from typing import Any
 import numpy.typing as npt
 import pandas as pd
 
-from selfscan.evaluation.cells import predictions
 from selfscan.evaluation.embedding_colors import color_scans, different_patients
 from selfscan.evaluation.embedding_picture import EMBEDDINGS, save_colored
 from selfscan.evaluation.floors import intensity_patches
+from selfscan.evaluation.measures import case_scores
 from selfscan.evaluation.organ_search import ORGANS, PATCHES, PLACE, Embedding, organ_errors
 from selfscan.evaluation.pictures import FOLDER, Overlay
 from selfscan.evaluation.plan import Plan
+from selfscan.evaluation.scoring import predictions
 from selfscan.evaluation.slices import gray_values
-from selfscan.evaluation.statistics import RANDOM, case_scores
+from selfscan.evaluation.statistics import RANDOM
 from selfscan.files import written_atomically
 from selfscan.scans.store import Store
 from selfscan.training.engine import EngineConfig

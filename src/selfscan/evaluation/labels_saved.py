@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from selfscan.evaluation.resampling import Estimate, Floats, resampled, resampled_means
-from selfscan.evaluation.statistics import NOT_PRETRAINED, case_scores, grid
+from selfscan.evaluation.measures import DICE, Measure
+from selfscan.evaluation.resampling import Estimate, Floats
+from selfscan.evaluation.statistics import NOT_PRETRAINED
 
 
 @dataclass(frozen=True)
@@ -51,43 +52,51 @@ class LabelsNeeded:
         return at_most + f"{value - self.labels:.1f}".replace("-", "−")
 
 
-def labels_saved(cases: pd.DataFrame, *, baseline: str) -> list[LabelsNeeded]:
+def labels_saved(
+    cases: pd.DataFrame, *, baseline: str, measure: Measure = DICE
+) -> list[LabelsNeeded]:
     """What the baseline needs for the score of each pre-trained arm at each number of labels."""
-    scores = case_scores(cases)
     arms = [arm for arm in cases["arm"].unique() if arm not in (*NOT_PRETRAINED, baseline)]
-    return [found for arm in arms for found in labels_needed(scores, arm, baseline=baseline)]
+    return [
+        found
+        for arm in arms
+        for found in labels_needed(cases, arm, baseline=baseline, measure=measure)
+    ]
 
 
-def labels_needed(scores: pd.DataFrame, arm: str, *, baseline: str) -> list[LabelsNeeded]:
+def labels_needed(
+    cases: pd.DataFrame, arm: str, *, baseline: str, measure: Measure = DICE
+) -> list[LabelsNeeded]:
     """For each number of labels of an arm, what the baseline needs to reach the same score.
 
-    The baseline's mean Dice is read between the numbers tried along straight lines over the
-    logarithm of the number; where more labels scored less, the curve stays level. The interval is
-    that of the crossed bootstrap, drawn for both arms and all numbers of labels alike; how far the
-    arm is ahead of the baseline at the same number is widened where runs are few
-    (`Grid.widening`), as the interval of that difference is.
+    The baseline's score is read between the numbers tried along straight lines over the logarithm
+    of the number; where more labels scored less, the curve stays level. The interval is that of the
+    crossed bootstrap, drawn for both arms and all numbers of labels alike; how far the arm is ahead
+    of the baseline at the same number is widened where runs are few (`Grid.widening`), as the
+    interval of that difference is.
 
     Args:
-        scores: Rows of `case_scores`.
+        cases: Rows of test cases.
         arm: The arm in question.
         baseline: The arm whose curve is read.
+        measure: What is compared.
 
     Returns:
         One entry a number of labels; none where there is one number only, or one patient.
     """
-    counts = [int(count) for count in sorted(scores["labels"].unique())]
-    theirs = [grid(scores, baseline, (count,)) for count in counts]
-    if len(counts) < 2 or len(theirs[0].weights) < 2:
+    counts = [int(count) for count in sorted(cases["labels"].unique())]
+    theirs = [measure.sample(cases, baseline, (count,)) for count in counts]
+    if len(counts) < 2 or len(theirs[0].linear.weights) < 2:
         return []
-    draws = resampled(len(theirs[0].scores), theirs[0].weights)
-    curve = np.stack([resampled_means(sample, *draws) for sample in theirs], axis=1)
+    draws = theirs[0].draws()
+    curve = np.stack([sample.resampled_means(*draws) for sample in theirs], axis=1)
     level = np.array([[sample.mean for sample in theirs]])
     found = []
     for place, count in enumerate(counts):
-        ours = grid(scores, arm, (count,))
-        ahead = replace(ours, scores=ours.scores - theirs[place].scores)
-        drawn = resampled_means(ahead, *draws)
-        widened = ahead.mean + ahead.widening(0.975) * (drawn - ahead.mean)
+        ours = measure.sample(cases, arm, (count,))
+        ahead = ours.minus(theirs[place])
+        drawn = ahead.resampled_means(*draws)
+        widened = ahead.mean + ahead.linear.widening(0.975) * (drawn - ahead.mean)
         several = _reached_at(curve, curve[:, place] + widened, counts)
         low, high = np.quantile(several, (0.025, 0.975), method="nearest")
         value = float(_reached_at(level, np.array([ours.mean]), counts)[0])

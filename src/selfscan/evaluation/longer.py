@@ -32,7 +32,8 @@ def extra_steps(starts: Sequence[Start], recipe: FinetuneRecipe, store: Store) -
             "found no pre-training run among the checkpoints; expected one to say how much longer "
             "to train from scratch; leave out --long"
         )
-    return max(seen) // (recipe.batch_size * recipe.accumulate * prod(recipe.crop_size))
+    crops = recipe.batch_size * recipe.accumulate * recipe.crops_per_scan
+    return max(seen) // (crops * prod(recipe.crop_size))
 
 
 def voxels_a_step(checkpoint: Checkpoint, store: Store) -> int:

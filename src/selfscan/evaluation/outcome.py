@@ -15,9 +15,10 @@ from rich.table import Table
 from selfscan.checkpoints.checkpoint import load
 from selfscan.evaluation.cells import seconds_of
 from selfscan.evaluation.labels_saved import labels_saved
+from selfscan.evaluation.measures import Measure
 from selfscan.evaluation.plan import Arm, Cell, Plan
 from selfscan.evaluation.provenance import provenance
-from selfscan.evaluation.statistics import LONG, SCRATCH, baseline_of, paired, summarize
+from selfscan.evaluation.statistics import LONG, SCRATCH, baseline_of, summarize
 from selfscan.evaluation.verdict import p_text, verdicts
 from selfscan.files import written_atomically
 from selfscan.progress import console
@@ -27,6 +28,7 @@ PROTOCOL_NAMES = {
     "finetune": "Fine-tuning",
     "linear": "Linear probe of frozen features",
     "nonlinear": "Non-linear probe of frozen features",
+    "knn": "Nearest neighbors by frozen features",
 }
 
 
@@ -37,11 +39,11 @@ def by_protocol(cases: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def best_rates(tried: Mapping[Cell, float]) -> dict[str, float]:
-    """The learning rate of each arm with the best validation Dice; empty where none was tried."""
+    """The learning rate of each arm with the best validation score; empty where none was tried."""
     best: dict[str, tuple[float, float]] = {}
-    for cell, dice in tried.items():
-        if dice > best.get(cell.arm.name, (-1.0, 0.0))[0]:
-            best[cell.arm.name] = (dice, cell.learning_rate)
+    for cell, score in tried.items():
+        if score > best.get(cell.arm.name, (-1.0, 0.0))[0]:
+            best[cell.arm.name] = (score, cell.learning_rate)
     return {arm: rate for arm, (_, rate) in best.items()}
 
 
@@ -62,11 +64,11 @@ def save_outcome(
     baselines = {name: baseline_of(list(part["arm"].unique())) for name, part in parts.items()}
     tables = {
         "summary.csv": [
-            summarize(part, baseline=baselines[name]).assign(protocol=name)
+            summarize(part, baseline=baselines[name], measure=plan.measure).assign(protocol=name)
             for name, part in parts.items()
         ],
         "differences.csv": [
-            paired(part, baseline=baseline).assign(protocol=name)
+            plan.measure.paired(part, baseline=baseline).assign(protocol=name)
             for name, part in parts.items()
             if (baseline := baselines[name]) is not None
         ],
@@ -82,14 +84,14 @@ def save_outcome(
         for c in plan.cells(rates)
     ]
     trials = [
-        {"arm": c.arm.name, "learning_rate": c.learning_rate, "dice": dice}
-        for c, dice in tried.items()
+        {"arm": c.arm.name, "learning_rate": c.learning_rate, plan.measure.key: score}
+        for c, score in tried.items()
     ]
     outcome = {
         "arms": [_describe(arm, plan, rates, folder) for arm in plan.arms],
         "cells": cells,
         "trials": trials,
-        "label_names": scans.label_names,
+        "label_names": plan.task.label_names(scans),
         "contract": scans.contract.to_json(),
         "spacing": list(scans[scans.find(plan.test[0])].spacing),
         "seconds": round(seconds),
@@ -99,27 +101,30 @@ def save_outcome(
         temporary.write_text(json.dumps(outcome, indent=2) + "\n")
 
 
-def print_summary(cases: pd.DataFrame) -> None:
-    """For each protocol, print the table of mean Dice and differences, and the verdicts."""
+def print_summary(cases: pd.DataFrame, measure: Measure) -> None:
+    """For each protocol, print the table of scores and differences, and the verdicts."""
     for protocol, part in by_protocol(cases).items():
-        _print_protocol(part, PROTOCOL_NAMES[protocol])
+        _print_protocol(part, PROTOCOL_NAMES[protocol], measure)
 
 
-def _print_protocol(cases: pd.DataFrame, name: str) -> None:
+def _print_protocol(cases: pd.DataFrame, name: str, measure: Measure) -> None:
     baseline = baseline_of(list(cases["arm"].unique()))
     table = Table(
-        title=f"{name}: Dice of the test cases (95% intervals)",
+        title=f"{name}: {measure.name} of the test cases (95% intervals)",
         title_justify="left",
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),  # fits 80 columns
     )
     table.add_column("labels", justify="right")
     table.add_column("arm", overflow="fold")
-    for heading in ("mean Dice", "difference", "p"):
+    for heading in (measure.long_name, "difference", "p"):
         table.add_column(heading, justify="right", no_wrap=True)
-    summary = summarize(cases, baseline=baseline).sort_values("labels", kind="stable")
+    summary = summarize(cases, baseline=baseline, measure=measure).sort_values(
+        "labels", kind="stable"
+    )
     for row in summary.to_dict("records"):
-        shown = [f"{row['dice']:.3f} ({row['dice_low']:.3f}, {row['dice_high']:.3f})"]
+        value, low, high = (row[f"{measure.key}{end}"] for end in ("", "_low", "_high"))
+        shown = [f"{value:.3f} ({low:.3f}, {high:.3f})"]
         if baseline is not None and row["arm"] != baseline:
             interval = f"({row['difference_low']:+.3f}, {row['difference_high']:+.3f})"
             p_value = p_text(row["p_value"]).removeprefix("= ")
@@ -129,13 +134,14 @@ def _print_protocol(cases: pd.DataFrame, name: str) -> None:
     if baseline is None:
         return
     lines = [
-        f"{verdict.headline} {verdict.sentence}" for verdict in verdicts(cases, baseline=baseline)
+        f"{verdict.headline} {verdict.sentence}"
+        for verdict in verdicts(cases, baseline=baseline, measure=measure)
     ]
-    for found in labels_saved(cases, baseline=baseline):
+    for found in labels_saved(cases, baseline=baseline, measure=measure):
         value, low, high = found.texts
         lines.append(
-            f"{found.arm} with {found.labels} labels: {baseline} needs {value} for the same Dice "
-            f"(95% interval {low} to {high})"
+            f"{found.arm} with {found.labels} labels: {baseline} needs {value} for the same "
+            f"{measure.name} (95% interval {low} to {high})"
         )
     for line in lines:
         console.print(line, highlight=False, soft_wrap=True)

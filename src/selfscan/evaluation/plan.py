@@ -8,12 +8,15 @@ from itertools import product
 from pathlib import Path
 from typing import Literal
 
+from selfscan.evaluation.classify_recipe import ClassifyRecipe
+from selfscan.evaluation.measures import Measure, measure_of
 from selfscan.evaluation.statistics import LONG, RANDOM, SCRATCH, baseline_of
 from selfscan.networks.backbone import BackboneConfig, Part
-from selfscan.training.finetune import FinetuneRecipe
+from selfscan.training.finetune import FinetuneRecipe, task_of
 from selfscan.training.probe import ProbeRecipe
+from selfscan.training.tasks import Task
 
-Protocol = Literal["finetune", "linear", "nonlinear"]
+Protocol = Literal["finetune", "linear", "nonlinear", "knn"]
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,9 @@ class Plan:
         probe: How heads are fitted on frozen features.
         part: What of the networks gives frozen features, the same in every arm.
         test_split: The split of the test cases.
+        classes: The table of the classes of scans; None where voxels are labelled.
+        classes_digest: SHA-256 of that file.
+        classifying: How scans are embedded by frozen features, and heads fitted to them.
     """
 
     store: Path
@@ -104,6 +110,19 @@ class Plan:
     probe: ProbeRecipe = field(default_factory=ProbeRecipe)
     part: Part = "backbone"
     test_split: str = "test"
+    classes: Path | None = None
+    classes_digest: str = ""
+    classifying: ClassifyRecipe = field(default_factory=ClassifyRecipe)
+
+    @property
+    def task(self) -> Task:
+        """What models are trained for."""
+        return task_of(self.classes)
+
+    @property
+    def measure(self) -> Measure:
+        """What arms are compared by."""
+        return measure_of(self.classes)
 
     def arms_of(self, protocol: Protocol) -> tuple[Arm, ...]:
         """The arms of a protocol: probes look at random weights, and nothing is trained longer."""

@@ -13,6 +13,7 @@ from selfscan.checkpoints.checkpoint import resolve
 from selfscan.configuration import as_plain, changes
 from selfscan.errors import SelfscanError
 from selfscan.evaluation.cells import SCORES
+from selfscan.evaluation.classify_recipe import ClassifyRecipe
 from selfscan.evaluation.longer import extra_steps
 from selfscan.evaluation.plan import Arm, Plan, Protocol
 from selfscan.evaluation.statistics import LONG, NOT_PRETRAINED, SCRATCH
@@ -20,9 +21,10 @@ from selfscan.files import written_atomically
 from selfscan.networks.backbone import BackboneConfig
 from selfscan.progress import console
 from selfscan.scans.store import Store
-from selfscan.training.finetune import FinetuneRecipe, build_segmenter
+from selfscan.training.finetune import FinetuneRecipe, build_model, task_of
 from selfscan.training.probe import ProbeRecipe
-from selfscan.training.start import Start, labelled_cases, labelled_split, starting_point
+from selfscan.training.start import Start, starting_point
+from selfscan.training.tasks import Task
 
 PROTOCOLS = get_args(Protocol)
 
@@ -49,6 +51,8 @@ def make_plan(
     protocols: Sequence[Protocol] = ("finetune",),
     probing: ProbeRecipe | None = None,
     long: bool = False,
+    classes: Path | None = None,
+    classifying: ClassifyRecipe | None = None,
 ) -> Plan:
     """Settle every choice, and check that each arm can be fine-tuned on the store.
 
@@ -68,6 +72,8 @@ def make_plan(
         protocols: What is done with each network.
         probing: How heads are fitted on frozen features.
         long: Whether there is an arm from random weights with the steps of pre-training added.
+        classes: The table of the classes of scans; None where voxels are labelled.
+        classifying: How scans are embedded, and heads fitted to them.
 
     Raises:
         ValueError: An argument out of range, or a network that does not suit.
@@ -79,12 +85,17 @@ def make_plan(
         raise ValueError(
             f"protocols must be different ones of {', '.join(PROTOCOLS)}, got {list(protocols)}"
         )
-    scans, (train, validation, test) = Store(store), splits
+    if classes is None and "knn" in protocols:
+        raise ValueError("protocols may have knn only where classes are given, got no table")
+    scans, (train, validation, test), task = Store(store), splits, task_of(classes)
+    task.check(recipe)
+    can_choose = task.can_choose(scans, validation)
     if learning_rates is None:
-        learning_rates = usual_rates(recipe, labelled_split(scans, validation), protocols)
-    if learning_rates and labelled_split(scans, validation) is None:
+        learning_rates = usual_rates(recipe, protocols, can_choose=can_choose)
+    if learning_rates and not can_choose:
         raise SelfscanError(
-            f"{store}: found no labelled scan in the split {validation!r}; expected some to choose "
+            f"{store}: found no labelled scan in the split {validation!r}"
+            f"{'' if classes is None else ', or not of every class'}; expected some to choose "
             "a learning rate by; give one learning rate in the recipe instead"
         )
     arms = name_arms(checkpoints, scratch=scratch)
@@ -96,30 +107,33 @@ def make_plan(
         arms = (*arms, Arm(LONG, extra_steps=extra_steps(starts, recipe, scans)))
     starts = [_start(scans, arm, network, recipe) for arm in arms]
     for start in starts:
-        build_segmenter(start, scans.label_names, load=recipe.load, seed=0)
+        build_model(start, scans, task, load=recipe.load, seed=0)
     return Plan(
         store=store,
         store_digest=scans.digest(),
         arms=arms,
         backbone=starts[0].backbone,
         window_hu=next((s for s in reversed(starts) if s.checkpoint), starts[-1]).window_hu,
-        subsets=choose_subsets(scans, labels, train_split=train, file=subsets),
+        subsets=choose_subsets(scans, labels, task=task, train_split=train, file=subsets),
         seeds=tuple(seeds),
         recipe=recipe,
         learning_rates=tuple(learning_rates),
         train_split=train,
         validation_split=validation,
-        test=scans.select(splits=[test], labelled=True).ids,
+        test=task.cases(scans, test, None).ids,
         tolerance_mm=tolerance_mm,
         protocols=tuple(protocols),
         probe=probing or ProbeRecipe(),
         part="encoder" if any(start.part == "encoder" for start in starts) else "backbone",
         test_split=test,
+        classes=classes,
+        classes_digest="" if classes is None else sha256(classes.read_bytes()).hexdigest(),
+        classifying=classifying or ClassifyRecipe(),
     )
 
 
 def usual_rates(
-    recipe: FinetuneRecipe, validation: Store | None, protocols: Sequence[Protocol]
+    recipe: FinetuneRecipe, protocols: Sequence[Protocol], *, can_choose: bool
 ) -> tuple[float, ...]:
     """The learning rates to choose from where nothing was said of them.
 
@@ -128,7 +142,7 @@ def usual_rates(
     choose by, or where the recipe has another rate than its default, which somebody chose.
     """
     chosen = recipe.optimizer.learning_rate != FinetuneRecipe().optimizer.learning_rate
-    if chosen or validation is None or "finetune" not in protocols:
+    if chosen or not can_choose or "finetune" not in protocols:
         return ()
     return LEARNING_RATES
 
@@ -197,13 +211,19 @@ def name_arms(checkpoints: Sequence[Path], *, scratch: bool) -> tuple[Arm, ...]:
 
 
 def choose_subsets(
-    store: Store, labels: Sequence[int], *, train_split: str, file: Path | None
+    store: Store,
+    labels: Sequence[int],
+    *,
+    task: Task,
+    train_split: str,
+    file: Path | None,
 ) -> dict[int, tuple[str, ...]]:
     """The labelled cases of each number of labels, nested unless the file says otherwise.
 
     Args:
         store: With the labelled cases in `train_split`.
         labels: Numbers of labelled cases.
+        task: What they are labelled for.
         train_split: Where they come from.
         file: JSON of `{"4": [ids], ...}`, alone or under the key `train_few`.
 
@@ -211,7 +231,7 @@ def choose_subsets(
         SelfscanError: The file lacks a number, or a case is not a labelled one of the split.
     """
     if file is None:
-        return {n: labelled_cases(store, train_split, n).ids for n in sorted(labels)}
+        return {n: task.cases(store, train_split, n).ids for n in sorted(labels)}
     given = json.loads(file.read_text())
     given = given.get("train_few", given)
     missing = [str(n) for n in labels if str(n) not in given]
@@ -222,12 +242,13 @@ def choose_subsets(
         )
     chosen = {n: tuple(given[str(n)]) for n in sorted(labels)}
     for n, ids in chosen.items():
-        usable = store.select(ids=ids, splits=[train_split], labelled=True).ids
-        if len(set(usable)) != n:
+        usable = set(ids) & set(task.cases(store, train_split, None).ids)
+        if len(usable) != n:
             raise SelfscanError(
-                f"{file}: found {len(set(usable))} labelled cases of the split {train_split!r} "
+                f"{file}: found {len(usable)} labelled cases of the split {train_split!r} "
                 f"under {n}; expected {n}"
             )
+        task.cases(store, train_split, ids)
     return chosen
 
 

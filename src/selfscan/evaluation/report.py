@@ -14,10 +14,18 @@ from selfscan.evaluation.evidence import Evidence, PreTraining, gather
 from selfscan.evaluation.facts import header_facts, how_it_was_done, load_counts
 from selfscan.evaluation.guards import warnings
 from selfscan.evaluation.labels_saved import labels_saved
+from selfscan.evaluation.measures import (
+    AUROC,
+    DICE,
+    Measure,
+    measure_of,
+    probability_columns,
+)
 from selfscan.evaluation.organ_search import PATCHES, PLACE
 from selfscan.evaluation.outcome import PROTOCOL_NAMES, by_protocol
 from selfscan.evaluation.page import PHOTO_DOTS, Plot, plot, render_page
 from selfscan.evaluation.retrieval_scores import summarize_errors
+from selfscan.evaluation.roc_figure import receiver_curves
 from selfscan.evaluation.statistics import LONG, RANDOM, baseline_of, summarize
 from selfscan.evaluation.verdict import cautions, verdicts
 from selfscan.files import written_atomically
@@ -31,8 +39,16 @@ _QUANTITIES = {
     "train/loss": "training loss",
     "validation/loss": "validation loss",
     "validation/dice": "validation Dice",
+    "validation/auroc": "validation AUROC",
     "validation/probe_dice": "probe Dice",
 }
+
+
+_ABOVE = {
+    "dice": "the case is segmented better",
+    "auroc": "its class is believed more",
+}
+_WORST = 8  # cases that are named
 
 
 def write_report(folder: Path) -> Path:
@@ -51,15 +67,21 @@ def render(evidence: Evidence) -> str:
 
 def _page(evidence: Evidence) -> dict[str, Any]:
     plan = evidence.plan
+    measure = measure_of(plan.get("classes"))
     parts = by_protocol(evidence.cases)
-    blocks = [_block(protocol, part) for protocol, part in parts.items()]
+    blocks = [_block(protocol, part, measure) for protocol, part in parts.items()]
     main = parts[blocks[0]["protocol"]]
     counts = sorted(main["labels"].unique())
+    notes = cautions(main, baseline=blocks[0]["baseline"], measure=measure)
+    segments = measure is DICE
     return {
+        "measure": measure,
+        "segments": segments,
         "blocks": blocks,
         "tainted": evidence.findings.tainted,
-        "cautions": warnings(evidence.findings) + cautions(main, baseline=blocks[0]["baseline"]),
-        "structures": [_structures(main, count) for count in reversed(counts)],
+        "cautions": warnings(evidence.findings) + notes,
+        "structures": [_structures(main, n) for n in reversed(counts)] if segments else [],
+        "mistaken": [] if segments else _mistaken(main),
         "colors": figures.arm_colors(list(evidence.cases["arm"].unique())),
         "plots": _plots(evidence),
         "pretraining": [_shown(arm, evidence) for arm in evidence.pretraining],
@@ -72,48 +94,71 @@ def _page(evidence: Evidence) -> dict[str, Any]:
     }
 
 
-def _block(protocol: str, cases: pd.DataFrame) -> dict[str, Any]:
+def _block(protocol: str, cases: pd.DataFrame, measure: Measure) -> dict[str, Any]:
     """What was found by one protocol."""
     arms = list(cases["arm"].unique())
     baseline = baseline_of(arms)
-    summary = summarize(cases, baseline=baseline)
+    summary = summarize(cases, baseline=baseline, measure=measure)
+    title, key = PROTOCOL_NAMES[protocol], measure.key
     text = "; ".join(
-        f"{row['arm']} at {row['labels']} labelled cases {row['dice']:.3f}"
+        f"{row['arm']} at {row['labels']} labelled cases {row[key]:.3f}"
         for row in summary.to_dict("records")
     )
     return {
         "protocol": protocol,
-        "title": PROTOCOL_NAMES[protocol],
+        "title": title,
         "baseline": baseline,
-        "verdicts": verdicts(cases, baseline=baseline) if baseline else [],
-        "against_long": verdicts(cases, baseline=LONG) if LONG in arms else [],
+        "verdicts": verdicts(cases, baseline=baseline, measure=measure) if baseline else [],
+        "against_long": verdicts(cases, baseline=LONG, measure=measure) if LONG in arms else [],
         "result": _grouped(summary.sort_values("labels", kind="stable"), "labels"),
-        "saved": labels_saved(cases, baseline=baseline) if baseline else [],
+        "saved": labels_saved(cases, baseline=baseline, measure=measure) if baseline else [],
         "labels": plot(
-            figures.dice_by_labels(cases, summary, baseline=baseline),
-            alt=f"{PROTOCOL_NAMES[protocol]}: mean Dice against the number of labelled cases: "
-            f"{text}.",
-            caption="Squares are means over test cases and runs, bars their 95% intervals, "
+            figures.score_by_labels(cases, summary, baseline=baseline, measure=measure),
+            alt=f"{title}: {measure.long_name} against the number of labelled cases: {text}.",
+            caption="Squares are means over "
+            f"{'test cases and runs' if measure is DICE else 'runs'}, bars their 95% intervals, "
             "dots the single runs." + (_PAIRED if baseline else ""),
         ),
+        "receiver": plot(
+            None if measure is DICE else receiver_curves(cases),
+            alt=f"{title}: receiver's curves, sensitivity against the false positive rate of each "
+            f"arm, one panel a number of labelled cases. AUROC: {text}.",
+            caption="One line an arm, the mean of its runs"
+            + (" and classes, each against the rest" if len(probability_columns(cases)) > 2 else "")
+            + ". The diagonal is chance.",
+        ),
         "paired": plot(
-            figures.paired_cases(cases, baseline=baseline) if baseline else None,
-            alt=f"{PROTOCOL_NAMES[protocol]}: scatter of each test case's Dice of {baseline} "
-            "against its Dice after pre-training, one panel a number of labelled cases.",
-            caption="Each dot is a test case, its Dice averaged over runs. Above the line, the "
-            "case is segmented better after pre-training.",
+            figures.paired_cases(cases, baseline=baseline, measure=measure) if baseline else None,
+            alt=f"{title}: scatter of each test case's {measure.of_a_case} of {baseline} against "
+            "that after pre-training, one panel a number of labelled cases.",
+            caption=f"Each dot is a test case, its {measure.of_a_case} averaged over runs. Above "
+            f"the line, {_ABOVE[measure.key]} after pre-training.",
         ),
     }
 
 
+def _mistaken(cases: pd.DataFrame) -> list[dict[str, Any]]:
+    """The test cases that are told worst with the most labels, by the mean over arms and runs."""
+    most = cases[cases["labels"] == cases["labels"].max()]
+    scores = AUROC.by_case(most).pivot_table(index="case", columns="arm", values="score")
+    worst = scores.mean(axis=1).sort_values(kind="stable").index[:_WORST]
+    class_of = most.drop_duplicates("case").set_index("case")["class"]
+    return [
+        {"case": case, "class": class_of[case], "scores": scores.loc[case].to_dict()}
+        for case in worst
+    ]
+
+
 def _plots(evidence: Evidence) -> dict[str, Plot | None]:
+    measure = measure_of(evidence.plan.get("classes"))
     tuned = _named_quantities(evidence.curves)
     pretrained = {arm.arm: _named_quantities(arm.curves) for arm in evidence.pretraining}
     probed = any(arm.probed for arm in evidence.pretraining)
     return {
         "tuning": plot(
             figures.fine_tuning_curves(tuned),
-            alt="Training loss and validation Dice of each fine-tuning run against its steps.",
+            alt=f"Training loss and validation {measure.name} of each fine-tuning run against its "
+            "steps.",
             caption="One line a run. Losses are smoothed over a twentieth of the steps; the faint "
             "lines are the values as logged. A curve that still falls at the end asks for more "
             "steps.",

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ from scipy.stats import norm, permutation_test, t
 RESAMPLES = 9_999
 POWER = 0.8
 Floats = npt.NDArray[np.float64]
+S = TypeVar("S", bound="Sample")
 
 
 @dataclass(frozen=True)
@@ -36,9 +38,44 @@ class Estimate:
         return self.low > 0 or self.high < 0
 
 
+class Sample(Protocol):
+    """The score of one arm, or the difference of two, in runs and patients that both share."""
+
+    @property
+    def mean(self) -> float:
+        """The score of all patients, averaged over numbers of labels and seeds."""
+
+    @property
+    def cases(self) -> int:
+        """Test cases."""
+
+    @property
+    def linear(self) -> Grid:
+        """What each patient adds to the score of each run; its mean is that of the sample."""
+
+    def minus(self: S, other: S) -> S:
+        """How far it is ahead of another arm in the same runs and patients."""
+
+    def draws(self, *, resamples: int = RESAMPLES, seed: int = 0) -> tuple[Floats, Floats]:
+        """Shares of runs (R, seeds) and of patients (R, subjects) in each crossed resample."""
+
+    def resampled_means(self, runs: Floats, patients: Floats) -> Floats:
+        """The score in each resample, (R,).
+
+        A resample of n things varies (n - 1)/n too little, which matters with two or three seeds,
+        so deviations of seeds and of patients are stretched by the root of n/(n - 1) first.
+        """
+
+    def swapping(self: S, other: S) -> Floats:
+        """What each patient adds to the difference to another arm, (subjects,).
+
+        It turns its sign where the two arms are swapped in this patient.
+        """
+
+
 @dataclass(frozen=True)
 class Grid:
-    """Scores of one arm, or differences of two, that share runs and patients.
+    """Scores that are means over cases.
 
     Attributes:
         scores: Mean over numbers of labels and the patient's cases, shape (seeds, subjects).
@@ -47,6 +84,16 @@ class Grid:
 
     scores: Floats
     weights: Floats
+
+    @property
+    def linear(self) -> Grid:
+        """The grid itself."""
+        return self
+
+    @property
+    def cases(self) -> int:
+        """Test cases."""
+        return int(self.weights.sum())
 
     @property
     def mean(self) -> float:
@@ -79,6 +126,25 @@ class Grid:
         """How much farther out that quantile lies than the normal one."""
         return self.critical(share) / float(norm.ppf(share))
 
+    def minus(self, other: Grid) -> Grid:
+        """Differences run by run and patient by patient."""
+        return Grid(self.scores - other.scores, self.weights)
+
+    def draws(self, *, resamples: int = RESAMPLES, seed: int = 0) -> tuple[Floats, Floats]:
+        """Shares of runs and of patients; a patient comes with all its cases."""
+        return resampled(len(self.scores), self.weights, resamples=resamples, seed=seed)
+
+    def resampled_means(self, runs: Floats, patients: Floats) -> Floats:
+        """The mean in each resample, (R,)."""
+        shares = self.weights / self.weights.sum()
+        means: Floats = ((runs @ _stretched(self.scores, shares)) * patients).sum(axis=1)
+        return means
+
+    def swapping(self, other: Grid) -> Floats:
+        """Differences averaged over runs, times cases."""
+        difference: Floats = (self.scores - other.scores).mean(axis=0) * self.weights
+        return difference
+
 
 def resampled(
     seeds: int, weights: Floats, *, resamples: int = RESAMPLES, seed: int = 0
@@ -91,19 +157,8 @@ def resampled(
     return runs, drawn / drawn.sum(axis=1, keepdims=True)
 
 
-def resampled_means(sample: Grid, runs: Floats, patients: Floats) -> Floats:
-    """The mean in each resample, (R,).
-
-    A resample of n things varies (n - 1)/n too little, which matters with two or three seeds, so
-    deviations of seeds and of patients are stretched by the root of n/(n - 1) first.
-    """
-    weights = sample.weights / sample.weights.sum()
-    means: Floats = ((runs @ _stretched(sample.scores, weights)) * patients).sum(axis=1)
-    return means
-
-
 def bootstrap(
-    sample: Grid, *, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
+    sample: Sample, *, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
 ) -> Estimate:
     """The mean with its percentile interval by the crossed bootstrap.
 
@@ -113,21 +168,18 @@ def bootstrap(
     patients, no effect, and a spread between runs of 0 / 0.01 / 0.02 Dice: 3 / 4 / 7% with two
     seeds, 3 / 4 / 5% with three, 4 / 5 / 6% with five.
     """
-    seeds, subjects = sample.scores.shape
-    if subjects < 2:
+    if len(sample.linear.weights) < 2:
         return Estimate(sample.mean, math.nan, math.nan)
-    means = resampled_means(
-        sample, *resampled(seeds, sample.weights, resamples=resamples, seed=seed)
-    )
+    means = sample.resampled_means(*sample.draws(resamples=resamples, seed=seed))
     tail = (1 - level) / 2
     low, high = np.quantile(means, (tail, 1 - tail)) - sample.mean
-    factor = sample.widening(1 - tail)
+    factor = sample.linear.widening(1 - tail)
     return Estimate(
         sample.mean, float(sample.mean + factor * low), float(sample.mean + factor * high)
     )
 
 
-def detectable(sample: Grid, *, level: float = 0.95) -> float:
+def detectable(sample: Sample, *, level: float = 0.95) -> float:
     """The smallest true difference that such an experiment finds four times in five.
 
     Args:
@@ -137,19 +189,20 @@ def detectable(sample: Grid, *, level: float = 0.95) -> float:
     Returns:
         In the unit of the scores; NaN with one patient.
     """
-    if sample.scores.shape[1] < 2:
+    grid = sample.linear
+    if len(grid.weights) < 2:
         return math.nan
-    error = math.sqrt(sum(sample.variances))
-    return error * (sample.critical((1 + level) / 2) + sample.critical(POWER))
+    error = math.sqrt(sum(grid.variances))
+    return error * (grid.critical((1 + level) / 2) + grid.critical(POWER))
 
 
-def permutation_p(ours: Grid, theirs: Grid, *, resamples: int = RESAMPLES, seed: int = 0) -> float:
-    """Swap the two arms patient by patient: p of the mean difference, two-sided."""
-    samples = [sample.scores.mean(axis=0) * sample.weights for sample in (ours, theirs)]
-    if len(ours.weights) < 2:
+def permutation_p(ours: S, theirs: S, *, resamples: int = RESAMPLES, seed: int = 0) -> float:
+    """Swap the two arms patient by patient: p of the difference, two-sided."""
+    turning = ours.swapping(theirs)
+    if len(turning) < 2:
         return math.nan
     result = permutation_test(
-        samples,
+        (turning, np.zeros(len(turning))),
         lambda a, b, axis: (a - b).mean(axis=axis),
         permutation_type="samples",
         vectorized=True,

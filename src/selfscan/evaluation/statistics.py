@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
+from selfscan.evaluation.measures import DICE, Measure
 from selfscan.evaluation.resampling import (
     RESAMPLES,
     Estimate,
-    Grid,
+    S,
     bootstrap,
     detectable,
     holm,
@@ -39,14 +39,14 @@ class Effect:
     Attributes:
         arm: The arm in question.
         labels: Numbers of labelled cases that the difference is averaged over.
-        difference: Mean Dice of the arm minus that of the baseline.
+        difference: The score of the arm minus that of the baseline.
         deciding: The same with the interval that decides: wider where several arms are compared
             with one baseline, so that all of them together err 5 times in 100.
         p_value: Of the paired permutation test over patients, two-sided, corrected by Holm for the
             number of arms; NaN with one patient.
         smallest_p: What that test would give, uncorrected, if every patient agreed.
         detectable: The smallest true difference that this design finds four times in five.
-        better: Patients that score higher, on average over runs, than with the baseline.
+        better: Patients that add to the difference, on average over runs.
         cases: Test cases that have a score.
         subjects: Patients that these cases are of.
         seeds: Runs of each arm at each number of labels.
@@ -65,40 +65,17 @@ class Effect:
     seeds: int
 
 
-def case_scores(cases: pd.DataFrame, *, metric: str = "dice") -> pd.DataFrame:
-    """One row a case and run: the mean over the classes that have a score.
-
-    A case without a score in some run (no class of interest in it, none predicted) is left out of
-    all runs, so that arms are always compared on the same cases.
-    """
-    keys = ["arm", "labels", "seed", "subject", "case"]
-    scores = cases.groupby(keys, sort=False)[metric].mean().reset_index(name="score")
-    incomplete = scores.loc[scores["score"].isna(), "case"].unique()
-    return scores[~scores["case"].isin(incomplete)]
-
-
-def grid(scores: pd.DataFrame, arm: str, labels: tuple[int, ...]) -> Grid:
-    """Arrange the rows of `case_scores` for one arm.
-
-    Raises:
-        ValueError: A run or a case is missing.
-    """
-    rows = scores[(scores["arm"] == arm) & scores["labels"].isin(labels)]
-    table = rows.pivot_table(index=["labels", "seed"], columns="subject", values="score")
-    seeds = rows["seed"].nunique()
-    if len(table) != len(labels) * seeds or table.isna().any(axis=None) or table.empty:
-        raise ValueError(f"the scores of arm {arm!r} at {labels} labelled cases are incomplete")
-    sizes = rows.groupby("subject")["case"].nunique().reindex(table.columns)
-    array = table.to_numpy(dtype=np.float64).reshape(len(labels), seeds, -1)
-    return Grid(array.mean(axis=0), sizes.to_numpy(dtype=np.float64))
-
-
 def effects(
-    scores: pd.DataFrame, arms: Sequence[str], *, baseline: str, labels: tuple[int, ...]
+    cases: pd.DataFrame,
+    arms: Sequence[str],
+    *,
+    baseline: str,
+    labels: tuple[int, ...],
+    measure: Measure = DICE,
 ) -> list[Effect]:
-    """Compare arms with a baseline, all given in the rows of `case_scores`."""
-    theirs = grid(scores, baseline, labels)
-    ours = [grid(scores, arm, labels) for arm in arms]
+    """Compare arms with a baseline, all given in the rows of cases."""
+    theirs = measure.sample(cases, baseline, labels)
+    ours = [measure.sample(cases, arm, labels) for arm in arms]
     corrected = holm([permutation_p(sample, theirs) for sample in ours])
     return [
         measured(sample, theirs, arm=arm, labels=labels, p_value=p, arms=len(arms))
@@ -107,8 +84,8 @@ def effects(
 
 
 def measured(
-    ours: Grid,
-    theirs: Grid,
+    ours: S,
+    theirs: S,
     *,
     arm: str,
     labels: tuple[int, ...],
@@ -117,8 +94,8 @@ def measured(
     resamples: int = RESAMPLES,
 ) -> Effect:
     """The effect of one arm of several, whose corrected p-value is known."""
-    difference = Grid(ours.scores - theirs.scores, ours.weights)
-    subjects, level = len(ours.weights), 1 - 0.05 / arms
+    difference, added = ours.minus(theirs), ours.swapping(theirs)
+    subjects, level = len(added), 1 - 0.05 / arms
     interval = bootstrap(difference, resamples=resamples)
     return Effect(
         arm=arm,
@@ -128,16 +105,17 @@ def measured(
         p_value=p_value,
         smallest_p=max(2.0 ** (1 - subjects), 1 / (RESAMPLES + 1)),
         detectable=detectable(difference, level=level),
-        better=int((difference.scores.mean(axis=0) > 0).sum()),
-        cases=int(ours.weights.sum()),
+        better=int((added > 0).sum()),
+        cases=ours.cases,
         subjects=subjects,
-        seeds=len(ours.scores),
+        seeds=len(difference.linear.scores),
     )
 
 
-def summarize(cases: pd.DataFrame, *, baseline: str | None) -> pd.DataFrame:
-    """One row an arm and number of labels: mean Dice, and difference to the baseline."""
-    scores = case_scores(cases)
+def summarize(
+    cases: pd.DataFrame, *, baseline: str | None, measure: Measure = DICE
+) -> pd.DataFrame:
+    """One row an arm and number of labels: the score, and its difference to the baseline."""
     arms = list(cases["arm"].unique())
     counts = [int(count) for count in sorted(cases["labels"].unique())]
     compared = [[arm for arm in arms if arm not in NOT_PRETRAINED]]
@@ -146,20 +124,21 @@ def summarize(cases: pd.DataFrame, *, baseline: str | None) -> pd.DataFrame:
         (effect.arm, count): effect
         for count, group in product(counts, compared)
         if baseline is not None
-        for effect in effects(scores, group, baseline=baseline, labels=(count,))
+        for effect in effects(cases, group, baseline=baseline, labels=(count,), measure=measure)
     }
     rows: list[dict[str, Any]] = []
     for arm, count in product(arms, counts):
-        sample = grid(scores, arm, (count,))
-        dice = bootstrap(sample)
-        row = {"arm": arm, "labels": count, "seeds": len(sample.scores)}
-        row |= {"cases": int(sample.weights.sum()), "subjects": len(sample.weights)}
-        # Two runs that differ have intervals wider than what Dice can be.
+        sample = measure.sample(cases, arm, (count,))
+        value, grid = bootstrap(sample), sample.linear
+        row = {"arm": arm, "labels": count, "seeds": len(grid.scores)}
+        row |= {"cases": sample.cases, "subjects": len(grid.weights)}
+        # Two runs that differ have intervals wider than what scores can be.
         row |= {
-            "dice": dice.value,
-            "dice_low": max(dice.low, 0.0),
-            "dice_high": min(dice.high, 1.0),
+            measure.key: value.value,
+            f"{measure.key}_low": max(value.low, 0.0),
+            f"{measure.key}_high": min(value.high, 1.0),
         }
+        row |= measure.beside(cases, arm, count)
         if (arm, count) in effect_of:
             found = effect_of[arm, count]
             change = found.difference
@@ -167,14 +146,3 @@ def summarize(cases: pd.DataFrame, *, baseline: str | None) -> pd.DataFrame:
             row |= {"difference_low": change.low, "difference_high": change.high}
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-def paired(cases: pd.DataFrame, *, baseline: str) -> pd.DataFrame:
-    """One row an arm, number of labels and case: its score minus the baseline's, mean over runs."""
-    means = case_scores(cases).groupby(["arm", "labels", "case"], sort=False)["score"].mean()
-    table = means.reset_index()
-    theirs = table[table["arm"] == baseline].drop(columns="arm")
-    rows = table[table["arm"] != baseline].merge(
-        theirs, on=["labels", "case"], suffixes=("", "_baseline")
-    )
-    return rows.assign(difference=rows["score"] - rows["score_baseline"])

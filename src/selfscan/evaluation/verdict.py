@@ -9,12 +9,13 @@ from typing import Literal
 
 import pandas as pd
 
-from selfscan.evaluation.statistics import NOT_PRETRAINED, RANDOM, Effect, case_scores, effects
+from selfscan.evaluation.measures import DICE, Measure
+from selfscan.evaluation.statistics import NOT_PRETRAINED, RANDOM, Effect, effects
 
 SIGNIFICANT = 0.05
 FEW_SUBJECTS = 20
 FEW_SEEDS = 3
-LARGEST = 0.5  # a difference in Dice that nobody needs a test for
+LARGEST = 0.5  # a difference that nobody needs a test for
 Answer = Literal["helps", "hurts", "no evidence", "undecided"]
 _HEADLINES: dict[Answer, str] = {
     "helps": "Pre-training helped.",
@@ -47,16 +48,15 @@ class Verdict:
     sentence: str
 
 
-def verdicts(cases: pd.DataFrame, *, baseline: str) -> list[Verdict]:
+def verdicts(cases: pd.DataFrame, *, baseline: str, measure: Measure = DICE) -> list[Verdict]:
     """Judge each pre-trained arm against the baseline, by the mean over all numbers of labels."""
-    scores = case_scores(cases)
     counts = tuple(int(count) for count in sorted(cases["labels"].unique()))
     arms = [arm for arm in cases["arm"].unique() if arm not in (*NOT_PRETRAINED, baseline)]
-    found = effects(scores, arms, baseline=baseline, labels=counts)
-    return [judge(effect, baseline=baseline) for effect in found]
+    found = effects(cases, arms, baseline=baseline, labels=counts, measure=measure)
+    return [judge(effect, baseline=baseline, measure=measure) for effect in found]
 
 
-def judge(found: Effect, *, baseline: str) -> Verdict:
+def judge(found: Effect, *, baseline: str, measure: Measure = DICE) -> Verdict:
     """Say whether an arm helps.
 
     It does (or hurts) where the deciding interval leaves out zero and the permutation test agrees,
@@ -74,7 +74,7 @@ def judge(found: Effect, *, baseline: str) -> Verdict:
     side = "above" if change.value >= 0 else "below"
     scores = (
         f"Averaged over {_listed(found.labels)} labelled cases, {found.arm} scores "
-        f"{abs(change.value):.3f} Dice {side} {baseline}"
+        f"{abs(change.value):.3f} {measure.name} {side} {baseline}"
     )
     if math.isnan(change.low):
         return Verdict(found.arm, answer, headline, f"{scores}, in one patient.")
@@ -83,7 +83,7 @@ def judge(found: Effect, *, baseline: str) -> Verdict:
         f"p {p_text(found.p_value)}; {found.cases} test cases, "
         f"{found.seeds} {'run' if found.seeds == 1 else 'runs'} each)."
     )
-    support += f" {found.better} of {found.subjects} patients are segmented better."
+    support += f" {found.better} of {found.subjects} patients are {measure.done_better}."
     if answer == "no evidence" and found.detectable > LARGEST:
         support += " So few runs and patients, so unlike each other, could not have shown any."
     elif answer == "no evidence":
@@ -94,11 +94,11 @@ def judge(found: Effect, *, baseline: str) -> Verdict:
     return Verdict(found.arm, answer, headline, f"{scores} {support}")
 
 
-def cautions(cases: pd.DataFrame, *, baseline: str | None) -> list[str]:
+def cautions(cases: pd.DataFrame, *, baseline: str | None, measure: Measure = DICE) -> list[str]:
     """What a reader must keep in mind, from the size of the experiment."""
-    scores = case_scores(cases)
+    scores = measure.by_case(cases)
     subjects, seeds = scores["subject"].nunique(), scores["seed"].nunique()
-    notes = _failed_runs(cases)
+    notes = measure.failures(cases)
     if subjects < FEW_SUBJECTS:
         notes.append(
             f"Few test patients ({subjects}): the interval is rough, and if every patient agreed "
@@ -106,7 +106,7 @@ def cautions(cases: pd.DataFrame, *, baseline: str | None) -> list[str]:
         )
     if seeds == 1:
         notes.append(
-            "One run an arm: two runs of the same arm differ by luck, often by 0.01 to 0.02 Dice, "
+            f"One run an arm: two runs of the same arm differ by luck{measure.luck}, "
             "and the interval does not know it. Run at least three seeds."
         )
     elif seeds < FEW_SEEDS:
@@ -124,15 +124,7 @@ def cautions(cases: pd.DataFrame, *, baseline: str | None) -> list[str]:
             f"{arms} arms were compared with one baseline: p-values are corrected for it (Holm), "
             f"and a verdict asks that an interval of {100 - 5 / arms:.1f}% leaves out zero."
         )
-    unscored = int(cases.loc[cases["dice"].isna(), "case"].nunique())
-    if len(dropped := set(cases["case"]) - set(scores["case"])):
-        notes.append(f"Left out, for want of any class to score: {', '.join(sorted(dropped))}.")
-    elif unscored:
-        notes.append(
-            f"In {unscored} test {'case' if unscored == 1 else 'cases'} some class is absent from "
-            "both truth and prediction; it has no score there and is left out of means."
-        )
-    return notes
+    return notes + measure.gaps(cases)
 
 
 def p_text(value: float) -> str:
@@ -140,26 +132,6 @@ def p_text(value: float) -> str:
     if math.isnan(value):
         return "not defined"
     return "< 0.001" if value < 0.001 else f"= {value:.3f}"
-
-
-def _failed_runs(cases: pd.DataFrame) -> list[str]:
-    """Runs that never found a structure: training failed there, whatever the mean says."""
-    expected = cases[cases["empty"].isin(["neither", "prediction"])]
-    missed = (expected["empty"] == "prediction").groupby(
-        [expected[key] for key in ("arm", "labels", "seed", "class")], sort=False
-    )
-    never = missed.all()
-    failed = never[never].reset_index()
-    notes = []
-    for arm, rows in failed.groupby("arm", sort=False):
-        runs = len(cases.loc[cases["arm"] == arm, ["labels", "seed"]].drop_duplicates())
-        count = len(rows[["labels", "seed"]].drop_duplicates())
-        notes.append(
-            f"{count} of {runs} runs of {arm} never found {', '.join(rows['class'].unique())} in "
-            "any test case: training failed there. Try another learning rate or more steps before "
-            "believing the difference."
-        )
-    return notes
 
 
 def _signed(value: float) -> str:

@@ -6,8 +6,15 @@ import csv
 import json
 from pathlib import Path
 
-from selfscan.checkpoints.checkpoint import Checkpoint
+from selfscan.checkpoints.checkpoint import Checkpoint, Task
 from selfscan.exits.leaving import Leaving
+
+# As the hub names what a model does.
+_PIPELINES: dict[Task, str] = {
+    "pretraining": "image-feature-extraction",
+    "segmentation": "image-segmentation",
+    "classification": "image-classification",
+}
 
 
 def model_card(model: Leaving, *, usage: str) -> str:
@@ -28,7 +35,7 @@ def model_card(model: Leaving, *, usage: str) -> str:
 library_name: selfscan
 license: other
 license_name: see-below
-pipeline_tag: {"image-segmentation" if model.segmenter else "image-feature-extraction"}
+pipeline_tag: {_PIPELINES[checkpoint.task]}
 tags:
 {tag_lines}
 ---
@@ -73,13 +80,14 @@ def expectations(checkpoint: Checkpoint) -> str:
     low, high = checkpoint.window_hu
     first, last = contract.percentiles
     labels = ", ".join(f"{value} {name}" for value, name in checkpoint.label_names.items())
+    kind = "Classes of scans" if checkpoint.task == "classification" else "Labels"
     return (
         f"* Volumes (B, {checkpoint.in_channels}, X, Y, Z), axes toward right, front and top "
         f"({contract.orientation}+), at {grid}\n"
         f"* CT: {low:g} to {high:g} HU become 0 to 1, clipped. Other modalities: the {first:g} and "
         f"{last:g} percentiles of a scan become 0 and 1, clipped\n"
         f"* Trained on crops of {' x '.join(map(str, checkpoint.crop_size))} voxels"
-        + (f"\n* Labels: {labels}" if labels else "")
+        + (f"\n* {kind}: {labels}" if labels else "")
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,26 +57,30 @@ class CaseTable:
             raise ScanError(path, found=found, expected="two classes at least", remedy=_REMEDY)
         return cls(path, dict(zip(rows["case"], rows["label"], strict=True)), names)
 
-    def select(self, store: Store, split: str, *, cases: int | None = None) -> Store:
+    def select(
+        self, store: Store, split: str, *, cases: int | Sequence[str] | None = None
+    ) -> Store:
         """The scans of a split that have a class.
 
         Args:
             store: All scans.
             split: The split's name.
             cases: Only the first so many in a fixed order that takes the classes in turn, so that
-                small subsets lie inside larger ones.
+                small subsets lie inside larger ones; or these ids, of whatever split.
 
         Raises:
-            ScanError: A class has no scan there, or there are not so many.
+            ScanError: A case of the table is not in the store, a class has no scan there, a scan
+                has no class, or there are not so many.
         """
+        self._require_known(store)
+        if cases is not None and not isinstance(cases, int):
+            if unlabelled := [id for id in cases if id not in self.class_of]:
+                found = f"no label of {_some(unlabelled)}"
+                raise ScanError(self.path, found=found, expected=_EXPECTED, remedy=_REMEDY)
+            self._require_all_classes(cases, f"the cases {_some(cases)}")
+            return store.select(ids=list(cases))
         ids = [r.id for r in store if r.split == split and r.id in self.class_of]
-        if missing := sorted(set(self.names) - {self.class_of[id] for id in ids}):
-            raise ScanError(
-                self.path,
-                found=f"no scan of {store.path} in the split {split!r} of {', '.join(missing)}",
-                expected="one of each class at least",
-                remedy="write the ids of the store's scans into the column case, or choose splits",
-            )
+        self._require_all_classes(ids, f"{store.path} in the split {split!r}")
         if cases is None:
             return store.select(ids=ids)
         if not len(self.names) <= cases <= len(ids):
@@ -94,9 +99,43 @@ class CaseTable:
         )
         return store.select(ids=[str(id) for _, _, id in deck[:cases]])
 
+    def among(self, store: Store, split: str) -> Store | None:
+        """The scans of a split that have a class, whichever; None where there are none.
+
+        Raises:
+            ScanError: A case of the table is not in the store.
+        """
+        self._require_known(store)
+        ids = [r.id for r in store if r.split == split and r.id in self.class_of]
+        return store.select(ids=ids) if ids else None
+
     def classes(self, store: Store) -> npt.NDArray[np.int64]:
         """The number of the class of each scan, (N,)."""
         return np.array([self.names.index(self.class_of[id]) for id in store.ids], dtype=np.int64)
+
+    def _require_known(self, store: Store) -> None:
+        if unknown := sorted(set(self.class_of) - set(store.ids)):
+            raise ScanError(
+                self.path,
+                found=f"{len(unknown)} cases that {store.path} does not hold: {_some(unknown)}",
+                expected="ids of its scans",
+                remedy="prepare these scans too (rejected.parquet says why one was left out), or "
+                "take their rows out",
+            )
+
+    def _require_all_classes(self, ids: Sequence[str], place: str) -> None:
+        if missing := sorted(set(self.names) - {self.class_of[id] for id in ids}):
+            raise ScanError(
+                self.path,
+                found=f"no scan of {place} of {', '.join(missing)}",
+                expected="one of each class at least: without, nothing learns the class, and its "
+                "AUROC is not defined",
+                remedy="write the ids of the store's scans into the column case, or choose splits",
+            )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
 _EXPECTED = "a CSV file with the columns case and label"

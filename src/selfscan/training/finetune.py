@@ -1,4 +1,4 @@
-"""The verb `finetune`: train a segmentation model, from a checkpoint or from scratch."""
+"""The verb `finetune`: train a segmentation model or a classifier, from a checkpoint or scratch."""
 
 from __future__ import annotations
 
@@ -9,27 +9,21 @@ import torch
 from torch import nn
 
 from selfscan.checkpoints.checkpoint import Checkpoint
-from selfscan.checkpoints.loading import LoadReport, load_weights, tell_load_report
-from selfscan.errors import SelfscanError
+from selfscan.checkpoints.loading import LoadReport, load_weights, tell_load_report, weights_of
 from selfscan.networks.backbone import BackboneConfig, Part
-from selfscan.scans.crops import Batch, CropDataset, LabelCrops, batches
+from selfscan.scans.crops import Batch, CropDataset, batches
 from selfscan.scans.store import Store
+from selfscan.training.case_table import CaseTable
 from selfscan.training.engine import EngineConfig
 from selfscan.training.finetune_recipe import FinetuneRecipe, Load
 from selfscan.training.loop import LoopConfig, fit
 from selfscan.training.optimization import ParameterGroup
 from selfscan.training.run_folder import open_run_folder
 from selfscan.training.seeds import derive_seed
-from selfscan.training.segmentation import Segmenter
-from selfscan.training.start import (
-    Start,
-    labelled_cases,
-    labelled_split,
-    starting_point,
-)
-from selfscan.training.supervised import SupervisedSegmentation, validation_dice
+from selfscan.training.start import Start, starting_point
+from selfscan.training.tasks import ClassificationTask, Model, SegmentationTask, Task
 
-__all__ = ["FinetuneRecipe", "build_segmenter", "finetune"]
+__all__ = ["FinetuneRecipe", "build_model", "finetune", "task_of"]
 
 _RECIPE, _ENGINE = FinetuneRecipe(), EngineConfig()
 
@@ -40,6 +34,7 @@ def finetune(
     *,
     checkpoint: Path | None = None,
     backbone: BackboneConfig | None = None,
+    classes: Path | None = None,
     cases: int | Sequence[str] | None = None,
     recipe: FinetuneRecipe = _RECIPE,
     train_split: str = "train",
@@ -49,19 +44,22 @@ def finetune(
     resume: bool = False,
     overwrite: bool = False,
 ) -> Path:
-    """Train a segmentation model on the labelled scans of a split.
+    """Train a segmentation model, or a classifier of whole scans, on labelled scans of a split.
 
     With and without a checkpoint, a seed gives the same head, crops, augmentation and order, so
     that runs differ in the backbone's initial weights alone. `load_report.json` says what was
-    loaded. The best checkpoint by validation Dice is kept beside the last one; without validation
-    scans there is the last one only.
+    loaded. The best checkpoint by validation Dice, or AUROC, is kept beside the last one; without
+    validation scans, or validation scans of every class, there is the last one only.
 
     Args:
-        store: A prepared store with labels.
+        store: A prepared store; with label maps, unless `classes` has the labels.
         out: The run folder.
         checkpoint: A run folder or checkpoint file to start from; None starts from scratch.
         backbone: The network, where there is no checkpoint.
+        classes: A CSV file with the columns `case` (an id of the store) and `label` (any text): the
+            model classifies scans by their encoder's maps, and no label map is read.
         cases: Labelled cases to learn from: all, the first so many in a fixed order, or these ids.
+            Those of classes are taken in turn.
         recipe: How to train.
         train_split: The split of the labelled cases.
         validation_split: The split that chooses the best checkpoint, if the store has it.
@@ -80,7 +78,8 @@ def finetune(
         ValueError: Arguments that contradict each other, or a network that cannot segment.
     """
     arguments = dict(locals())
-    out, scans = Path(out), Store(store)
+    out, scans, task = Path(out), Store(store), task_of(classes)
+    task.check(recipe)
     start = starting_point(
         scans,
         checkpoint=checkpoint,
@@ -88,15 +87,15 @@ def finetune(
         crop_size=recipe.crop_size,
         window_hu=recipe.window_hu,
     )
-    train = labelled_cases(scans, train_split, cases)
-    validation = labelled_split(scans, validation_split)
-    segmenter, report = build_segmenter(start, train.label_names, load=recipe.load, seed=seed)
+    train = task.cases(scans, train_split, cases)
+    validation = task.validation(scans, validation_split)
+    model, report = build_model(start, scans, task, load=recipe.load, seed=seed)
 
     fabric = engine.fabric()
     open_run_folder(out, arguments, fabric=fabric, resume=resume, overwrite=overwrite)
     if fabric.is_global_zero:
         tell_load_report(report, out)
-    loaded, random = split_parameters(segmenter, start, recipe.load)
+    loaded, random = split_parameters(model, start, task, recipe.load)
     groups = [ParameterGroup(random)]
     if loaded:
         groups.append(
@@ -111,10 +110,10 @@ def finetune(
     count = recipe.steps * recipe.accumulate
     dataset = CropDataset(
         train,
-        LabelCrops(start.crop_size, recipe.foreground_share),
+        task.crops(start.crop_size, recipe),
         seed=derive_seed(seed, "crops"),
         length=count * recipe.batch_size * fabric.world_size,
-        with_labels=True,
+        with_labels=task.with_labels,
     )
 
     def crops(first_step: int) -> Iterable[Batch]:
@@ -130,26 +129,16 @@ def finetune(
         )
 
     def validate() -> dict[str, float]:
-        return validation_dice(
-            segmenter,
-            validation,
-            crop_size=start.crop_size,
-            overlap=recipe.overlap,
-            fabric=fabric,
+        return task.validate(
+            model, validation, crop_size=start.crop_size, overlap=recipe.overlap, fabric=fabric
         )
 
     def export(step: int) -> Checkpoint:
-        return segmentation_checkpoint(segmenter, start, train, step)
+        return trained_checkpoint(model, start, train, task, step)
 
     fit(
-        SupervisedSegmentation(
-            segmenter,
-            spacings=torch.tensor([record.spacing for record in train]),
-            augmentation=recipe.augmentation,
-            loss=recipe.loss,
-            frozen=loaded,
-            freeze_steps=recipe.freeze_steps if loaded else 0,
-            seed=derive_seed(seed, "augmentation"),
+        task.trainable(
+            model, dataset, recipe, frozen=loaded, seed=derive_seed(seed, "augmentation")
         ),
         crops,
         parameters=groups,
@@ -163,9 +152,9 @@ def finetune(
         fabric=fabric,
         folder=out,
         validate=validate,
-        select="dice",
+        select=task.select,
         maximize=True,
-        quality="validation Dice",
+        quality=task.quality,
         export=export,
         seed=seed,
         resume=resume,
@@ -174,50 +163,56 @@ def finetune(
     return out
 
 
-def build_segmenter(
-    start: Start, label_names: dict[int, str], *, load: Load, seed: int
-) -> tuple[Segmenter, LoadReport | None]:
-    """A segmenter on the start's backbone; head and unloaded weights depend on the seed alone.
+def task_of(classes: Path | None) -> Task:
+    """To classify whole scans, where a table of their classes is given; else to segment.
 
     Raises:
-        SelfscanError: The store has no labels, or the checkpoint's weights do not fit.
+        ScanError: The table is unusable.
+    """
+    return SegmentationTask() if classes is None else ClassificationTask(CaseTable.read(classes))
+
+
+def build_model(
+    start: Start, store: Store, task: Task, *, load: Load, seed: int
+) -> tuple[Model, LoadReport | None]:
+    """A model on the start's backbone; head and unloaded weights depend on the seed alone.
+
+    Raises:
+        SelfscanError: There is nothing to tell apart, or the checkpoint's weights do not fit.
         ValueError: The backbone cannot segment.
     """
-    if len(label_names) < 2:
-        raise SelfscanError(
-            f"found label names {label_names}; expected the background and one class at least; "
-            "prepare the store with labels"
-        )
+    names = task.label_names(store)
     network = start.build(seed=seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "head"))
-        segmenter = Segmenter(network, label_names=label_names, window_hu=start.window_hu)
+        model = task.model(network, names, window_hu=start.window_hu)
     if start.checkpoint is None:
-        return segmenter, None
-    part = part_to_load(start, load)
-    return segmenter, load_weights(segmenter, start.checkpoint.weights, part=part)
+        return model, None
+    part = part_to_load(start, task, load)
+    return model, load_weights(model, start.checkpoint.weights, part=part)
 
 
-def part_to_load(start: Start, load: Load) -> Part:
-    """What of the backbone a checkpoint gives: what was asked for, as far as it has it."""
-    return start.part if load == "all" else "encoder"
+def part_to_load(start: Start, task: Task, load: Load) -> Part:
+    """What of the backbone a checkpoint gives: what is asked for, wanted and there."""
+    return "encoder" if "encoder" in (load, start.part, task.part) else "backbone"
 
 
-def segmentation_checkpoint(
-    segmenter: Segmenter, start: Start, train: Store, step: int
+def trained_checkpoint(
+    model: Model, start: Start, train: Store, task: Task, step: int
 ) -> Checkpoint:
     """The model as it is after so many steps, with what `predict` must know."""
     origin = start.checkpoint
     return Checkpoint(
-        weights=dict(segmenter.state_dict()),
+        weights=weights_of(model, task.part),
         backbone=start.backbone,
         in_channels=start.in_channels,
-        task="segmentation",
+        task=task.name,
         contract=train.contract,
         window_hu=start.window_hu,
         crop_size=start.crop_size,
+        part=task.part,
         method=origin.method if origin else None,
-        label_names=segmenter.label_names,
+        label_names=model.label_names,
         store_digest=train.digest(),
         scans=len(train),
         steps=step,
@@ -227,12 +222,13 @@ def segmentation_checkpoint(
 
 
 def split_parameters(
-    segmenter: Segmenter, start: Start, load: Load
+    model: Model, start: Start, task: Task, load: Load
 ) -> tuple[tuple[nn.Parameter, ...], tuple[nn.Parameter, ...]]:
     """The parameters that the checkpoint gave, none from scratch, and those that began random."""
-    backbone = segmenter.backbone
-    encoder_only = part_to_load(start, load) == "encoder"
+    backbone = model.backbone
+    encoder_only = part_to_load(start, task, load) == "encoder"
     given = backbone.encoder_parameters() if encoder_only else list(backbone.parameters())
     loaded = tuple(given) if start.checkpoint else ()
     chosen = {id(parameter) for parameter in loaded}
-    return loaded, tuple(p for p in segmenter.parameters() if id(p) not in chosen)
+    trained = (p for p in model.parameters() if p.requires_grad)
+    return loaded, tuple(p for p in trained if id(p) not in chosen)

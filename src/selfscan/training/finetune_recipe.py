@@ -1,4 +1,4 @@
-"""How a segmentation model is trained, whatever it starts from."""
+"""How a segmentation model or a classifier is trained, whatever it starts from."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Loss = Literal["softmax", "sigmoid"]
 
 @dataclass(frozen=True)
 class FinetuneRecipe:
-    """How a segmentation model is trained; the same for every way to start.
+    """How a model is trained; the same for every way to start.
 
     What was loaded can join in by stages, as vox2vec (Goncharov et al., MICCAI 2023) means it to:
     frozen for 15,000 steps, then at 0.1 of the head's learning rate, twice that after each further
@@ -29,10 +29,14 @@ class FinetuneRecipe:
         crop_size: In voxels; None takes the checkpoint's.
         window_hu: The window of CT; None takes the checkpoint's, or (-1000, 1000) without one.
         optimizer: How weights move.
-        foreground_share: Share of crops centered on a voxel of a class drawn uniformly.
+        foreground_share: Share of crops centered on a voxel of a class drawn uniformly; of
+            segmentation.
+        crops_per_scan: Crops around voxels of the body whose logits are averaged to classify their
+            scan; of classification.
         augmentation: How crops are changed.
         loss: `softmax` is Dice and cross-entropy of classes that exclude each other, `sigmoid` Dice
-            and binary cross-entropy of each by itself, as vox2vec has it.
+            and binary cross-entropy of each by itself, as vox2vec has it. Classification takes
+            cross-entropy with classes that count alike.
         load: What a checkpoint gives: `all` that it has of the backbone, or the `encoder` with the
             decoder left random.
         freeze_steps: What was loaded stays as it is for so many steps.
@@ -60,6 +64,7 @@ class FinetuneRecipe:
         )
     )
     foreground_share: float = 0.5
+    crops_per_scan: int = 1
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     loss: Loss = "softmax"
     load: Load = "all"
@@ -72,7 +77,7 @@ class FinetuneRecipe:
 
     def __post_init__(self) -> None:
         """Refuse values without a meaning; sizes and rates of others are checked by their own."""
-        for name in ("steps", "batch_size", "accumulate", "checkpoint_every"):
+        for name in ("steps", "batch_size", "accumulate", "checkpoint_every", "crops_per_scan"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         for name in ("freeze_steps", "backbone_doubling_steps", "validate_every"):

@@ -35,7 +35,8 @@ def class_probabilities(
 
     Args:
         head: `linear` is logistic regression with classes weighted to count alike; `nonlinear` one
-            hidden layer of 64; `knn` votes by the cosine to the nearest labelled scans.
+            hidden layer of 64; `knn` lets the nearest labelled scans vote, the nearer the more, by
+            the cosine.
         features: Of the labelled scans, (N, F).
         classes: Of these, (N,).
         asked: Embeddings of other scans, (M, F).
@@ -60,7 +61,9 @@ def class_probabilities(
             solver="adam",
             random_state=seed % 2**32,
         ),
-        "knn": KNeighborsClassifier(min(neighbors, len(classes)), metric="cosine"),
+        "knn": KNeighborsClassifier(
+            min(neighbors, len(classes)), metric="cosine", weights="distance"
+        ),
     }
     model = make_pipeline(StandardScaler(), models[head])
     with warnings.catch_warnings():

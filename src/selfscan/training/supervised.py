@@ -1,4 +1,4 @@
-"""Training a segmenter on labelled crops: augmentation, the loss, staged unfreezing."""
+"""Training a segmenter on labelled crops: the loss, and the Dice that validations watch."""
 
 from __future__ import annotations
 
@@ -20,17 +20,11 @@ from selfscan.scans.store import Store
 from selfscan.training.finetune_recipe import Loss
 from selfscan.training.mean_dice import mean_dice
 from selfscan.training.segmentation import Segmenter, Size, segment_volume
-from selfscan.training.wrapped import Trainable
-from selfscan.transforms.augmentation import (
-    AugmentationConfig,
-    apply_augmentation,
-    draw_augmentation,
-)
-from selfscan.transforms.intensity import to_unit
-from selfscan.transforms.random import KeyedGenerator
+from selfscan.training.supervision import Supervision
+from selfscan.transforms.augmentation import AugmentationConfig
 
 
-class SupervisedSegmentation(Trainable):
+class SupervisedSegmentation(Supervision):
     """A segmenter as the loop trains it.
 
     The loss `softmax` is soft Dice over the foreground classes, each pooled over the batch, plus
@@ -41,17 +35,13 @@ class SupervisedSegmentation(Trainable):
 
     Args:
         segmenter: What is trained.
-        spacings: Size of a voxel of each scan of the store in mm, shape (scans, 3).
+        spacings: As `Supervision` has it, and so are the others.
         augmentation: How crops are changed.
         loss: `softmax` or `sigmoid`.
-        frozen: Parameters that the optimizer leaves alone at first; the norm layers that own them
-            are in evaluation mode meanwhile, so that their running statistics stay too.
+        frozen: Parameters that stay as they are at first.
         freeze_steps: For so many steps.
         seed: Of the augmentation.
     """
-
-    spacings: Tensor
-    step: Tensor
 
     def __init__(
         self,
@@ -64,19 +54,16 @@ class SupervisedSegmentation(Trainable):
         freeze_steps: int,
         seed: int,
     ) -> None:
-        super().__init__()
-        self.segmenter = segmenter
-        self.augmentation, self.loss = augmentation, loss
-        self.freeze_steps, self.seed = freeze_steps, seed
-        self.register_buffer("spacings", spacings.float(), persistent=False)
-        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+        super().__init__(
+            segmenter,
+            spacings=spacings,
+            augmentation=augmentation,
+            frozen=frozen,
+            freeze_steps=freeze_steps,
+            seed=seed,
+        )
+        self.segmenter, self.loss = segmenter, loss
         self._dice = DiceLoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
-        chosen = {id(parameter) for parameter in frozen}
-        self._frozen_layers = [
-            layer
-            for layer in segmenter.modules()
-            if any(id(parameter) in chosen for parameter in layer.parameters(recurse=False))
-        ]
 
     def forward(self, batch: Batch) -> Outcome:
         """Augment the crops of a batch, segment them, and compare with their labels."""
@@ -93,32 +80,14 @@ class SupervisedSegmentation(Trainable):
             return dice_bce(logits, members)
         return self._dice(logits, labels[:, None]), functional.cross_entropy(logits, labels)
 
-    @torch.no_grad()
     def augmented(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The crops as the network sees them, (B, C, X, Y, Z) in [0, 1], and their labels."""
         if batch.labels is None:
             raise SelfscanError("found a batch without labels; expected labelled crops")
-        volumes = to_unit(
-            batch.volumes[:, 0], batch.hounsfield[:, 0], window_hu=self.segmenter.window_hu
-        )
-        random = KeyedGenerator.for_examples(self.seed, batch.examples)
-        drawn = draw_augmentation(random, tuple(volumes.shape[1:]), self.augmentation)
-        spacing = self.spacings[batch.scans[:, 0]]
-        return apply_augmentation(volumes, batch.labels[:, 0], spacing, drawn)
-
-    def after_step(self, step: int) -> None:
-        """Count steps, as the state of a run keeps them, and let frozen layers go in time."""
-        self.step.fill_(step)
-        if step == self.freeze_steps:
-            self.train()
-
-    def train(self, mode: bool = True) -> SupervisedSegmentation:
-        """Go into training mode, but for layers that are still frozen."""
-        super().train(mode)
-        if mode and int(self.step) < self.freeze_steps:
-            for layer in self._frozen_layers:
-                layer.eval()
-        return self
+        window_hu = self.segmenter.window_hu
+        volumes, labels = self.changed(batch, batch.labels.flatten(0, 1), window_hu=window_hu)
+        assert labels is not None
+        return volumes, labels
 
 
 def validation_dice(

@@ -135,13 +135,13 @@ def draw_augmentation(
 
 
 def apply_augmentation(
-    volumes: Tensor, labels: Tensor, spacing: Tensor, parameters: AugmentationParameters
-) -> tuple[Tensor, Tensor]:
+    volumes: Tensor, labels: Tensor | None, spacing: Tensor, parameters: AugmentationParameters
+) -> tuple[Tensor, Tensor | None]:
     """Change the volumes, and the labels with them, as drawn.
 
     Args:
         volumes: Intensities in [0, 1], shape (B, C, X, Y, Z).
-        labels: Label maps, shape (B, X, Y, Z), integer.
+        labels: Label maps, shape (B, X, Y, Z), integer; None where voxels have none.
         spacing: Size of a voxel in mm, shape (B, 3).
         parameters: What was drawn.
 
@@ -161,20 +161,19 @@ def apply_augmentation(
 
 
 def _warp(
-    volumes: Tensor, labels: Tensor, spacing: Tensor, parameters: AugmentationParameters
-) -> tuple[Tensor, Tensor]:
+    volumes: Tensor, labels: Tensor | None, spacing: Tensor, parameters: AugmentationParameters
+) -> tuple[Tensor, Tensor | None]:
     """One map for both: linear for the volumes, nearest for the labels."""
     size = volumes.shape[2:]
     extent = spacing * spacing.new_tensor(size)  # mm to relative places and back
     matrix = parameters.matrix * extent[:, None, :] / extent[:, :, None]
     places = affine_places(functional.pad(matrix, (0, 1)), identity_places(size, like=matrix), size)
     moved = parameters.moved.view(-1, 1, 1, 1)
-    warped = sample(volumes, places)
+    warped = torch.where(moved[:, None], sample(volumes, places), volumes)
+    if labels is None:
+        return warped, None
     carried = sample(labels[:, None].float(), places, mode="nearest")
-    return (
-        torch.where(moved[:, None], warped, volumes),
-        torch.where(moved, carried[:, 0].to(labels.dtype), labels),
-    )
+    return warped, torch.where(moved, carried[:, 0].to(labels.dtype), labels)
 
 
 def _blur(volumes: Tensor, deviation: Tensor) -> Tensor:
