@@ -170,7 +170,7 @@ def test_a_hyper_parameter_out_of_range_fails_before_the_verb(
 
 def test_an_unknown_verb_lists_the_verbs(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["pretain"]) == 2
-    assert "prepare, pretrain, discover, probe" in capsys.readouterr().err
+    assert "prepare, inspect, pretrain, discover, probe" in capsys.readouterr().err
 
 
 def test_help_lists_every_verb(capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from selfscan.evaluation.classify import classify as classify
     from selfscan.evaluation.compare import compare as compare
     from selfscan.evaluation.evaluate import evaluate as evaluate
+    from selfscan.evaluation.inspect import inspect as inspect
     from selfscan.evaluation.retrieve import retrieve as retrieve
     from selfscan.evaluation.suggest import suggest as suggest
     from selfscan.exits.export import export as export
@@ -38,6 +39,7 @@ __version__ = version("selfscan")
 _HOMES = {
     "Store": "selfscan.scans.store",
     "prepare": "selfscan.scans.prepare",
+    "inspect": "selfscan.evaluation.inspect",
     "pretrain": "selfscan.training.pretrain",
     "discover": "selfscan.discovery.discover",
     "probe": "selfscan.training.probe",

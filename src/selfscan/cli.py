@@ -16,6 +16,7 @@ from selfscan.progress import console
 
 VERBS = {
     "prepare": ("selfscan.scans.prepare", "Turn files and folders of scans into a store."),
+    "inspect": ("selfscan.evaluation.inspect", "Look at a store, and at what was left out."),
     "pretrain": ("selfscan.training.pretrain", "Pre-train a backbone on a store, without labels."),
     "discover": ("selfscan.discovery.discover", "Find places that look alike across patients."),
     "probe": ("selfscan.training.probe", "Measure frozen features by small heads on few labels."),

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 class Page(HTMLParser):
     """Collects what a browser would fetch or read out, and checks that tags are balanced."""
 
-    void = ("meta", "img", "br", "link")
+    void = ("meta", "img", "br", "link", "input")
 
     def __init__(self, text: str) -> None:
         super().__init__()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import threading
@@ -21,6 +22,11 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 _WAITING = 2  # tasks a worker has or waits for: it never idles, and no queue grows
+
+
+def cores() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager

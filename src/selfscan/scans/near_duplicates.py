@@ -17,6 +17,7 @@ import numpy.typing as npt
 from selfscan.scans.fingerprint import NEAR, NEAR_DETAIL, unit
 from selfscan.scans.record import ScanRecord
 
+RESERVED = ("test", "validation")  # splits whose scans are to stay unseen, the first ones first
 _REASON = "near-duplicate of "
 _ROWS, _COLUMNS = 1024, 8192
 _CANDIDATES = 16  # of a scan, the first in the order; more are copies of one another
@@ -60,8 +61,8 @@ def marked(records: Iterable[ScanRecord], first_of: dict[str, str]) -> list[Scan
 
 def preference(record: ScanRecord) -> tuple[int, bool, str]:
     """Sorts the scans that a researcher would keep first to the front."""
-    rank = {"test": 0, "validation": 1}.get(record.split or "", 2)
-    return rank, not record.labelled, record.id
+    rank = {split: place for place, split in enumerate(RESERVED)}
+    return rank.get(record.split or "", len(RESERVED)), not record.labelled, record.id
 
 
 def reason_for(first: str) -> str:

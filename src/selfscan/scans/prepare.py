@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from errno import EDQUOT, ENOSPC, EROFS
@@ -18,7 +17,7 @@ from selfscan.errors import SelfscanError
 from selfscan.files import claim_folder, written_atomically
 from selfscan.progress import Progress, console
 from selfscan.scans.contract import PreprocessingContract
-from selfscan.scans.crew import crew, spread, stopped_by_signals
+from selfscan.scans.crew import cores, crew, spread, stopped_by_signals
 from selfscan.scans.find import find
 from selfscan.scans.index import KeepOrDrop, settle, sweep, write_index
 from selfscan.scans.inputs.datalist import read_splits
@@ -115,7 +114,7 @@ def prepare(
         salt=_claim_store(out, contract, found.sources),
     )
     with stopped_by_signals("what is done stays in the store; give --resume to go on"):
-        notes, rejected = _ingest_all(found, out, settings, workers or _cores(), scheduler)
+        notes, rejected = _ingest_all(found, out, settings, workers or cores(), scheduler)
         records, left_out = settle(notes, found.sources, out, settings, near=near_duplicates)
         rejected += left_out
         write_index(out, records, rejected, _label_names(out, found, notes))
@@ -233,7 +232,3 @@ def _require_apart(inputs: Sequence[Path], out: Path) -> None:
 def _check(name: str, value: str, allowed: Sequence[str]) -> None:
     if value not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -46,7 +46,7 @@ def closing_table(records: Iterable[ScanRecord], rejected: Iterable[Unusable]) -
         refused = Table(title=f"left out: {len(left_out)}", title_justify="left")
         refused.add_column("input", overflow="fold", ratio=1)
         refused.add_column("why", ratio=2)
-        common = _common_folder(left_out)
+        common = common_folder([item.path for item in left_out])
         for item in left_out[:_SHOWN]:
             shown = item.path.relative_to(common) if common else item.path
             refused.add_row(escape(str(shown)), escape(item.reason))
@@ -67,11 +67,11 @@ def _repeats(repeats: Sequence[ScanRecord], kept: Iterable[ScanRecord]) -> Table
     return table
 
 
-def _common_folder(items: Sequence[Unusable]) -> Path | None:
+def common_folder(paths: Sequence[Path]) -> Path | None:
     """The folder that all inputs lie in, which need not be repeated in each row."""
-    if len(items) < 2 or not all(item.path.is_absolute() for item in items):
+    if len(paths) < 2 or not all(path.is_absolute() for path in paths):
         return None
-    return Path(os.path.commonpath([item.path.parent for item in items]))
+    return Path(os.path.commonpath([path.parent for path in paths]))
 
 
 def _rest(rows: int, file: str) -> list[RenderableType]:
