@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from selfscan.errors import SelfscanError
+
+# What the place that is written to is to blame for: no room, no right, a device that fails.
+_OF_THE_PLACE = frozenset(
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EFBIG,
+        errno.EROFS,
+        errno.EACCES,
+        errno.EPERM,
+        errno.EIO,
+    }
+)
+
+
+class WriteError(SelfscanError):
+    """A file that cannot be written where it should be; what was there before is untouched."""
 
 
 def claim_folder(path: Path, *, resume: bool | None = None, overwrite: bool = False) -> Path:
@@ -36,8 +54,28 @@ def claim_folder(path: Path, *, resume: bool | None = None, overwrite: bool = Fa
                 f"{path}: found a folder that is not empty; give {go_on}--overwrite to delete what "
                 "it holds, or another folder"
             )
-    path.mkdir(parents=True, exist_ok=True)
+    with writing(path):
+        path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say which file could not be written, and what to do, where the system says why not.
+
+    Raises:
+        WriteError: There is no room, the place is read-only, or the device fails.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _OF_THE_PLACE:
+            raise
+        raise WriteError(
+            f"{path}: cannot be written: {error.strerror}; what is finished stays as it is; make "
+            "room, or see to the permissions, and give the same command again, with --resume "
+            "where the verb has it"
+        ) from error
 
 
 @contextmanager
@@ -46,18 +84,32 @@ def written_atomically(path: Path) -> Iterator[Path]:
 
     A process killed at any moment leaves the old file or the new one, never a part. The temporary
     name is the same each time, so that the next write takes over what a killed one left.
+
+    Raises:
+        WriteError: There is no room, the place is read-only, or the device fails.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays last: some writers choose the format, or add an ending, by it.
     temporary = path.with_name(f".partial.{path.name}")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.touch()
+            mode = temporary.stat().st_mode
+            temporary.unlink()
+            yield temporary
+            temporary.chmod(mode)  # that of any new file: some writers let nobody else read theirs
+            _to_disk(temporary)
+            temporary.replace(path)
+            _to_disk(path.parent)  # or a power cut could undo the new name
+        finally:
+            # Where nothing can be written nothing may be there to delete, and the error counts.
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+def _to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        temporary.touch()
-        mode = temporary.stat().st_mode
-        temporary.unlink()
-        yield temporary
-        temporary.chmod(mode)  # that of any new file: some writers let nobody else read theirs
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
+        os.fsync(descriptor)
     finally:
-        temporary.unlink(missing_ok=True)
+        os.close(descriptor)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from dataclasses import dataclass, field
 from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from selfscan.configuration import as_plain, from_plain
@@ -24,7 +26,7 @@ from selfscan.scans.contract import PreprocessingContract
 
 Task = Literal["pretraining", "segmentation", "classification"]
 FORMAT = 1
-_KEY = "selfscan"
+_KEY, _DIGEST = "selfscan", "sha256"
 _Config = TypeVar("_Config", bound=MethodConfig | BackboneConfig)
 
 
@@ -120,13 +122,17 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
 
     Equal checkpoints give equal bytes. The description inside the file is the one that counts.
     """
-    described = json.dumps(checkpoint.to_json(), indent=2)
     weights = {
         name: weight.detach().to("cpu", copy=True).contiguous()
         for name, weight in checkpoint.weights.items()
     }
+    plain = checkpoint.to_json()
+    described = json.dumps({**plain, _DIGEST: _digest(plain, weights)}, indent=2)
+    # Written by Python: the library's writer does not say that a disk is full. One entry of
+    # metadata, as the order of several differs from process to process.
+    content = to_bytes(weights, metadata={_KEY: described})
     with written_atomically(path) as temporary:
-        save_file(weights, temporary, metadata={_KEY: described})
+        temporary.write_bytes(content)
     with written_atomically(path.with_suffix(".json")) as temporary:
         temporary.write_text(described + "\n")
 
@@ -152,8 +158,11 @@ def load(path: Path) -> Checkpoint:
             f"{path}: found safetensors without a selfscan description; expected a checkpoint "
             "written by selfscan"
         )
+    plain = _plain(path, described)
+    if plain.pop(_DIGEST, None) not in (None, _digest(plain, weights)):  # None: earlier versions
+        raise _damaged(path)
     try:
-        return Checkpoint.from_json(json.loads(described), weights)
+        return Checkpoint.from_json(plain, weights)
     except SelfscanError as error:
         raise SelfscanError(f"{path}: {error}") from error
 
@@ -173,6 +182,30 @@ def resolve(path: Path) -> Path:
         f"{path}: found {found}; expected a run folder with best.safetensors or last.safetensors, "
         "or a safetensors file"
     )
+
+
+def _plain(path: Path, described: str) -> dict[str, Any]:
+    try:
+        plain: dict[str, Any] = json.loads(described)
+    except ValueError as error:
+        raise _damaged(path) from error
+    return plain
+
+
+def _damaged(path: Path) -> SelfscanError:
+    return SelfscanError(
+        f"{path}: found other contents than were written there; expected those that its digest is "
+        "of; copy it again, or train again with --resume; and look at the disk"
+    )
+
+
+def _digest(plain: dict[str, Any], weights: dict[str, Tensor]) -> str:
+    """SHA-256 of all that a file holds, in an order of its own."""
+    digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
+    for name, weight in sorted(weights.items()):
+        digest.update(f"\n{name} {weight.dtype} {tuple(weight.shape)}\n".encode())
+        digest.update(weight.contiguous().view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _named(config: MethodConfig | BackboneConfig) -> dict[str, Any]:

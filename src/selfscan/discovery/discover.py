@@ -24,6 +24,7 @@ from selfscan.scans.store import Store
 from selfscan.scans.words import FILE, Side
 from selfscan.training.engine import EngineConfig
 from selfscan.training.held_out import hold_out, pretraining_scans
+from selfscan.training.intact import require_intact_on_each_node
 from selfscan.training.pretrain import PretrainRecipe, pretrain
 from selfscan.training.run_folder import open_run_folder
 from selfscan.training.seeds import derive_seed
@@ -101,6 +102,7 @@ def discover(
     open_run_folder(out, arguments, fabric=fabric, resume=resume, overwrite=overwrite)
     if (out / FILE).exists():
         return out
+    require_intact_on_each_node(engine, fabric, scans)
 
     if embedder is None:
         run = pretrain(

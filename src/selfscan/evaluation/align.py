@@ -36,6 +36,7 @@ from selfscan.progress import Progress, console
 from selfscan.scans.crops import MatchedCrops
 from selfscan.scans.store import Store
 from selfscan.training.engine import EngineConfig
+from selfscan.training.intact import require_intact_on_each_node
 from selfscan.training.matching import Matched, WholeScan, load_matching, match_scans
 from selfscan.training.run_folder import open_run_folder
 from selfscan.training.segmentation import inference_fabric
@@ -98,6 +99,7 @@ def align(
     open_run_folder(out, arguments, fabric=fabric, resume=resume, overwrite=overwrite)
     if (out / "alignment.parquet").exists():
         return pd.read_parquet(out / "alignment.parquet")
+    require_intact_on_each_node(engine, fabric, scans)
 
     method.to(fabric.device)
 

@@ -23,6 +23,7 @@ from selfscan.scans.store import Store
 from selfscan.training.case_table import CaseTable
 from selfscan.training.engine import EngineConfig
 from selfscan.training.frozen import freeze
+from selfscan.training.intact import require_intact_on_each_node
 from selfscan.training.pooled import pooled_features
 from selfscan.training.run_folder import open_run_folder
 from selfscan.training.scan_heads import ScanHead, class_probabilities
@@ -97,6 +98,7 @@ def classify(
     open_run_folder(out, arguments, fabric=fabric, resume=resume, overwrite=overwrite)
     if (out / "scores.csv").exists():
         return pd.read_csv(out / "scores.csv")
+    require_intact_on_each_node(engine, fabric, train, test)
     embedded = {}
     for name, trained in ((CHECKPOINT, True), (RANDOM, False)):
         frozen, _ = freeze(start, seed=seed, overlap=recipe.overlap, fabric=fabric, trained=trained)

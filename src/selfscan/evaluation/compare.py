@@ -21,13 +21,15 @@ from selfscan.evaluation.classify_recipe import ClassifyRecipe
 from selfscan.evaluation.guards import guard
 from selfscan.evaluation.illustrate import save_embeddings, save_organ_errors, save_pictures
 from selfscan.evaluation.outcome import best_rates, print_summary, save_outcome
-from selfscan.evaluation.plan import Protocol
+from selfscan.evaluation.plan import Plan, Protocol
 from selfscan.evaluation.planning import announce, make_plan, settle
 from selfscan.evaluation.report import write_report
 from selfscan.files import claim_folder
 from selfscan.networks.backbone import BackboneConfig
 from selfscan.progress import console
 from selfscan.scans.crew import stopped_by_signals
+from selfscan.scans.integrity import require_intact
+from selfscan.scans.store import Store
 from selfscan.training.engine import EngineConfig
 from selfscan.training.finetune import FinetuneRecipe
 from selfscan.training.probe import ProbeRecipe
@@ -144,6 +146,8 @@ def compare(
         classes=None if classes is None else Path(classes).resolve(),
         classifying=classifying,
     )
+    if engine.check_files:  # here, once for all cells
+        require_intact(_scans_of(planned))
     findings = guard(planned, stores=pretraining_stores, allow_leaks=allow_leaks)
     if workers > 1 or scheduler is not None:
         engine = replace(engine, threads=engine.threads or 1, workers=0)
@@ -174,8 +178,9 @@ def compare(
 
     begun = monotonic()
     score_name = planned.measure.name
-    tuning = partial(tune, plan=planned, out=folder, engine=engine)
-    scoring = partial(score, plan=planned, out=folder, engine=engine)
+    checked = replace(engine, check_files=False)
+    tuning = partial(tune, plan=planned, out=folder, engine=checked)
+    scoring = partial(score, plan=planned, out=folder, engine=checked)
     with stopped_by_signals("finished cells are kept; give --resume to go on"):
         tried = run_cells(
             planned.trials(),
@@ -207,3 +212,12 @@ def compare(
     report = write_report(folder)
     console.print(f"report: {report}", highlight=False, soft_wrap=True)
     return report
+
+
+def _scans_of(plan: Plan) -> Store:
+    """The scans that the cells learn from, choose by and are scored on."""
+    store = Store(plan.store)
+    wanted = {*plan.test, *(id for chosen in plan.subsets.values() for id in chosen)}
+    if plan.validation_split is not None:
+        wanted |= {record.id for record in store if record.split == plan.validation_split}
+    return store.select(ids=[id for id in store.ids if id in wanted])

@@ -31,6 +31,7 @@ from selfscan.progress import Progress, console
 from selfscan.scans.store import Store
 from selfscan.training.engine import EngineConfig
 from selfscan.training.frozen import FrozenBackbone, freeze
+from selfscan.training.intact import require_intact_on_each_node
 from selfscan.training.run_folder import open_run_folder
 from selfscan.training.seeds import derive_seed
 from selfscan.training.segmentation import Size, inference_fabric
@@ -144,6 +145,7 @@ def retrieve(
     open_run_folder(out, arguments, fabric=fabric, resume=resume, overwrite=overwrite)
     if (out / "retrieval.parquet").exists():
         return pd.read_parquet(out / "retrieval.parquet")
+    require_intact_on_each_node(engine, fabric, scans)
 
     patches = partial(intensity_patches, window_hu=start.window_hu, size=recipe.patch_size)
     embeddings: dict[str, Embedding] = {

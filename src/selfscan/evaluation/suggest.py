@@ -19,6 +19,7 @@ from selfscan.scans.store import Store
 from selfscan.training.engine import EngineConfig
 from selfscan.training.frozen import freeze
 from selfscan.training.held_out import pretraining_scans
+from selfscan.training.intact import require_intact_on_each_node
 from selfscan.training.pooled import pooled_features
 from selfscan.training.segmentation import inference_fabric, load_segmenter
 from selfscan.training.start import require_fit, starting_point
@@ -83,6 +84,7 @@ def suggest(
         scans, checkpoint=Path(checkpoint), backbone=None, crop_size=None, window_hu=None
     )
     fabric = inference_fabric(engine)
+    require_intact_on_each_node(engine, fabric, scans)
     frozen, _ = freeze(start, seed=seed, overlap=0.5, fabric=fabric)
     features = standardized(pooled_features(frozen, scans, seed=seed).numpy())
     disagreements = _disagreements(scans, candidates, model, engine, seed) if model else {}

@@ -84,7 +84,7 @@ class Columns:
 
     def _open(self) -> None:
         try:
-            self._file = pq.ParquetFile(self.path)
+            self._file = pq.ParquetFile(self.path, page_checksum_verification=True)
         except (pa.ArrowException, OSError) as error:
             raise self._damaged(error) from error
         found = self._file.schema_arrow

@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Any, TypeVar
 
 import dask
-from distributed import Client, LocalCluster, as_completed
+from distributed import Client, KilledWorker, LocalCluster, as_completed
 
 from selfscan.errors import Interrupted
 
@@ -33,14 +33,14 @@ def cores() -> int:
 def crew(workers: int, scheduler: str | None = None) -> Iterator[Client]:
     """Start workers on this machine, or join the Dask cluster at an address.
 
-    A task whose worker dies is tried twice more and then given up.
+    A task whose worker dies is tried again by `spread`.
     """
     if scheduler is not None:
         with Client(scheduler) as client:
             yield client
         return
     settings = {
-        "distributed.scheduler.allowed-failures": 2,
+        "distributed.scheduler.allowed-failures": 0,
         "distributed.comm.timeouts.connect": "60s",
     }
     with (
@@ -64,8 +64,24 @@ def spread(
 ) -> Iterator[tuple[Task, Result | BaseException]]:
     """Run a function on each task; give each task with its result, or error, as it finishes.
 
-    Tasks are taken from the iterable as workers become free; results are small and not kept.
+    Tasks are taken from the iterable as workers become free; results are small and not kept. Where
+    a worker dies, those of its tasks that wait are under suspicion with the one that runs: all of
+    them are tried once more, at the end and one by one, so that only one that kills its worker
+    when alone is given up.
     """
+    suspects: list[Task] = []
+    for task, result in _at_once(client, function, tasks):
+        if isinstance(result, KilledWorker):
+            suspects.append(task)
+        else:
+            yield task, result
+    for suspect in suspects:
+        yield from _at_once(client, function, [suspect])
+
+
+def _at_once(
+    client: Client, function: Callable[[Task], Result], tasks: Iterable[Task]
+) -> Iterator[tuple[Task, Result | BaseException]]:
     waiting = iter(tasks)
     task_of: dict[Any, Task] = {}
 

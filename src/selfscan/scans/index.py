@@ -121,7 +121,7 @@ def write_index(
         return
     with (
         written_atomically(out / "scans.parquet") as temporary,
-        pq.ParquetWriter(temporary, SCHEMA) as index,
+        pq.ParquetWriter(temporary, SCHEMA, write_page_checksum=True) as index,
     ):
         while part:
             rows = [record.to_row() for record in part]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
-from errno import EDQUOT, ENOSPC, EROFS
 from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
@@ -14,7 +13,7 @@ from typing import Literal, get_args
 from distributed import KilledWorker
 
 from selfscan.errors import SelfscanError
-from selfscan.files import claim_folder, written_atomically
+from selfscan.files import WriteError, claim_folder, written_atomically
 from selfscan.progress import Progress, console
 from selfscan.scans.contract import PreprocessingContract
 from selfscan.scans.crew import cores, crew, spread, stopped_by_signals
@@ -22,14 +21,13 @@ from selfscan.scans.find import find
 from selfscan.scans.index import KeepOrDrop, settle, sweep, write_index
 from selfscan.scans.inputs.datalist import read_splits
 from selfscan.scans.inputs.sources import Found, Source, Unusable
+from selfscan.scans.integrity import find_damage
 from selfscan.scans.preparation.geometry import LabelResampling
 from selfscan.scans.preparation.ingest import ingest
 from selfscan.scans.preparation.notes import Note, Settings, is_done, note_path, stamp_of
 from selfscan.scans.preparation.summary import closing_table
 from selfscan.scans.scan import Modality
 from selfscan.scans.store import Store
-
-_NO_ROOM = (ENOSPC, EDQUOT, EROFS)
 
 
 class SomeRejectedError(SelfscanError):
@@ -138,14 +136,14 @@ def _ingest_all(
     found: Found, out: Path, settings: Settings, workers: int, scheduler: str | None
 ) -> tuple[dict[Path, Note], list[Unusable]]:
     """Ingest what is not in the store yet; all notes by path, and what could not be used."""
-    notes = {path: Note.read(path) for path in sorted((out / "records").glob("[!.]*.json"))}
     paths = {item: note_path(out, settings, item) for item in found.sources}
+    notes, lost = _whole_notes(out, set(paths.values()))
     missing = [
         item
         for item, path in paths.items()
         if path not in notes or not is_done(notes[path], out, stamp_of(settings, item))
     ]
-    rejected = list(found.unusable)
+    rejected = [*found.unusable, *lost]
     if not missing:
         return notes, rejected
     done = len(found.sources) - len(missing)
@@ -157,19 +155,43 @@ def _ingest_all(
                 rejected += note.unusable
             else:
                 notes.pop(paths[item], None)
-                rejected.append(Unusable(item.images[0], _reason(note, out)))
+                rejected.append(Unusable(item.images[0], _reason(note)))
             progress.advance(quality=f"{len(rejected)} left out" if rejected else "")
     return notes, rejected
 
 
-def _reason(error: BaseException, out: Path) -> str:
+def _whole_notes(out: Path, given: Container[Path]) -> tuple[dict[Path, Note], list[Unusable]]:
+    """The notes of earlier runs, by path, without the scans whose files were damaged since then.
+
+    Those are made again where this run has their source; the others leave the store, and are
+    returned with the reason.
+    """
+    read = {path: Note.read(path) for path in sorted((out / "records").glob("[!.]*.json"))}
+    notes = {path: note for path, note in read.items() if note is not None}
+    damage = find_damage((out, record) for note in notes.values() for record in note.records)
+    for file, found in damage.items():
+        console.print(f"warning: {file}: found {found}", style="yellow", soft_wrap=True)
+    found_in = {file.stem: found for file, found in damage.items()}
+    lost: list[Unusable] = []
+    for path, note in list(notes.items()):
+        harmed = [record.id for record in note.records if record.id in found_in]
+        if harmed:
+            reasons = [f"its stored file was damaged: found {found_in[id]}" for id in harmed]
+            gone = tuple(Unusable(Path(id), why) for id, why in zip(harmed, reasons, strict=True))
+            left = tuple(record for record in note.records if record.id not in found_in)
+            notes[path] = replace(note, stamp="", records=left, unusable=gone)
+            lost += () if path in given else gone
+    return notes, lost
+
+
+def _reason(error: BaseException) -> str:
     """Why a worker failed, where no rule foresaw it; an output that is full ends the run."""
-    if isinstance(error, OSError) and error.errno in _NO_ROOM:
-        raise SelfscanError(f"{out}: {error.strerror}; make room and give --resume") from error
+    if isinstance(error, WriteError):
+        raise error
     if isinstance(error, KilledWorker):
         return (
-            "the process that read it was killed each time; most likely memory ran out; "
-            "give fewer workers"
+            "the process that read it was killed, and again when it was read alone; most likely "
+            "it does not fit into memory"
         )
     return f"unforeseen {type(error).__name__}: {error}; please report it"
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 
 Voxel = tuple[int, int, int]
+Kind = Literal["volumes", "foreground", "labels"]
 
 SCHEMA = pa.schema(
     [
@@ -30,12 +31,16 @@ SCHEMA = pa.schema(
         ("fingerprint", pa.list_(pa.int8())),
         ("detail", pa.list_(pa.int8())),
         ("near_duplicate_of", pa.string()),
+        ("file_lengths", pa.list_(pa.int64())),
+        ("file_digests", pa.list_(pa.string())),
     ]
 )
 LATER = (
     "fingerprint",
     "detail",
     "near_duplicate_of",
+    "file_lengths",
+    "file_digests",
 )  # columns that stores of earlier versions lack
 
 
@@ -62,6 +67,9 @@ class ScanRecord:
         fingerprint: What tells the scan again (`fingerprint`); empty in stores of earlier versions.
         detail: Settles whether two scans of near fingerprints are one image; may be empty likewise.
         near_duplicate_of: The scan, first in the order of preference, that this one nearly repeats.
+        file_lengths: Bytes of its files, in the order of `kinds`; empty in stores of earlier
+            versions.
+        file_digests: Their SHA-256, likewise.
     """
 
     id: str
@@ -82,6 +90,8 @@ class ScanRecord:
     fingerprint: tuple[int, ...] = ()
     detail: tuple[int, ...] = ()
     near_duplicate_of: str | None = None
+    file_lengths: tuple[int, ...] = ()
+    file_digests: tuple[str, ...] = ()
 
     @property
     def channels(self) -> int:
@@ -92,6 +102,11 @@ class ScanRecord:
     def hounsfield(self) -> tuple[bool, ...]:
         """Whether each channel holds Hounsfield units."""
         return tuple(modality == "ct" for modality in self.modality)
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """The folders of a store that hold a file of this scan."""
+        return ("volumes", "foreground", *(("labels",) if self.labelled else ()))
 
     def to_row(self) -> dict[str, Any]:
         """The row of the index, also fit for JSON."""

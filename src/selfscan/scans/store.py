@@ -13,7 +13,7 @@ import json
 from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,11 +24,12 @@ from selfscan.errors import SelfscanError
 from selfscan.scans.columns import Columns
 from selfscan.scans.contract import PreprocessingContract
 from selfscan.scans.fingerprint import SIZE, Fingerprints, fingerprint
-from selfscan.scans.record import ScanRecord, Voxel
-from selfscan.scans.volumes import VolumeFiles
+from selfscan.scans.record import Kind, ScanRecord, Voxel
+from selfscan.scans.volumes import VolumeFiles, damaged
 
 __all__ = ["AIR", "ScanRecord", "Store", "outside"]
 
+_KINDS: tuple[Kind, ...] = ("volumes", "foreground", "labels")
 AIR = -1024  # what lies outside a CT, in Hounsfield units
 _RECORDS = 4096  # put together at a time
 
@@ -59,11 +60,10 @@ class Store:
                     f"{self.path}: found no {name}; expected a finished store; "
                     "run `selfscan prepare`, with --resume where it was interrupted"
                 )
-        fields = json.loads((self.path / "contract.json").read_text())
-        self.contract = PreprocessingContract.from_json(fields)
+        self.contract = PreprocessingContract.from_json(_read_json(self.path / "contract.json"))
         self.columns = Columns(self.path / "scans.parquet")
         names = self.path / "labels.json"
-        named = json.loads(names.read_text()) if names.exists() else {}
+        named = _read_json(names) if names.exists() else {}
         self.label_names: dict[int, str] = {int(value): name for value, name in named.items()}
         self._files = VolumeFiles()
 
@@ -240,7 +240,7 @@ class Store:
         lines = pc.binary_join_element_wise(self._ids, self.columns["volume_digest"], " ")
         return hashlib.sha256("\n".join(lines.to_pylist()).encode()).hexdigest()
 
-    def file(self, kind: Literal["volumes", "foreground", "labels"], i: int) -> Path:
+    def file(self, kind: Kind, i: int) -> Path:
         """Where the voxels of scan i lie."""
         return self.path / kind / f"{self._ids[i]}.b2nd"
 
@@ -255,7 +255,7 @@ class Store:
             ScanError: The volume's file is missing or damaged.
         """
         around = outside(self.hounsfield[i])
-        return self._files.read(self.file("volumes", i), start, size, around)
+        return self._read("volumes", i, start, size, around)
 
     def fingerprint(self, i: int) -> tuple[int, ...]:
         """What tells scan i again, 124 numbers; computed where the index lacks it."""
@@ -274,7 +274,7 @@ class Store:
         self, i: int, start: Voxel | None = None, size: Voxel | None = None
     ) -> npt.NDArray[np.bool_]:
         """Whether each voxel of a box of scan i lies in the body, shape `size`; outside: no."""
-        return self._files.read(self.file("foreground", i), start, size, False)
+        return self._read("foreground", i, start, size, False)
 
     def read_labels(
         self, i: int, start: Voxel | None = None, size: Voxel | None = None
@@ -284,4 +284,25 @@ class Store:
         Raises:
             ScanError: The scan has no labels, or their file is damaged.
         """
-        return self._files.read(self.file("labels", i), start, size, 0)
+        return self._read("labels", i, start, size, 0)
+
+    def _read(
+        self, kind: Kind, i: int, start: Voxel | None, size: Voxel | None, outside: Any
+    ) -> npt.NDArray[Any]:
+        lengths = [] if self._lengths is None else self._lengths[i].as_py() or []
+        number = _KINDS.index(kind)
+        length = lengths[number] if number < len(lengths) else None
+        return self._files.read(self.file(kind, i), start, size, outside, length=length)
+
+    @cached_property
+    def _lengths(self) -> pa.Array | None:
+        """Bytes of the files of each scan; None in stores of earlier versions."""
+        return self.columns["file_lengths"] if "file_lengths" in self.columns.names else None
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+    except ValueError as error:
+        raise damaged(path, f"no readable JSON ({error})") from error
+    return content

@@ -5,7 +5,9 @@ Blosc2 (LZ4 after a bit shuffle) in chunks of 64 and blocks of 32 voxels along e
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
+from dataclasses import dataclass
 from operator import add, lt, sub
 from pathlib import Path
 from typing import Any
@@ -23,23 +25,38 @@ BLOCK = 32
 _OPEN_FILES = 64
 
 
-def write_volume(path: Path, volume: npt.NDArray[Any]) -> None:
+@dataclass(frozen=True)
+class Written:
+    """What a file was when it was written, to know it again by.
+
+    Attributes:
+        length: Bytes.
+        digest: SHA-256 of them.
+    """
+
+    length: int
+    digest: str
+
+
+def write_volume(path: Path, volume: npt.NDArray[Any]) -> Written:
     """Write an array (..., X, Y, Z), whole or not at all; equal arrays give equal bytes."""
     leading = (1,) * (volume.ndim - 3)
     chunks = leading + tuple(min(CHUNK, length) for length in volume.shape[-3:])
     blocks = leading + tuple(min(BLOCK, length) for length in chunks[-3:])
+    array = blosc2.asarray(
+        np.ascontiguousarray(volume),
+        contiguous=True,
+        chunks=chunks,
+        blocks=blocks,
+        cparams=blosc2.CParams(
+            codec=blosc2.Codec.LZ4, filters=[blosc2.Filter.BITSHUFFLE], nthreads=1
+        ),
+    )
+    # The bytes of the file, written by Python: Blosc2 does not say that a disk is full.
+    frame: bytes = array.to_cframe()
     with written_atomically(path) as temporary:
-        blosc2.asarray(
-            np.ascontiguousarray(volume),
-            urlpath=str(temporary),
-            mode="w",
-            contiguous=True,
-            chunks=chunks,
-            blocks=blocks,
-            cparams=blosc2.CParams(
-                codec=blosc2.Codec.LZ4, filters=[blosc2.Filter.BITSHUFFLE], nthreads=1
-            ),
-        )
+        temporary.write_bytes(frame)
+    return Written(len(frame), hashlib.sha256(frame).hexdigest())
 
 
 class VolumeFiles:
@@ -53,7 +70,13 @@ class VolumeFiles:
         self._arrays: OrderedDict[Path, Any] = OrderedDict()
 
     def read(
-        self, path: Path, start: Voxel | None, size: Voxel | None, outside: Any
+        self,
+        path: Path,
+        start: Voxel | None,
+        size: Voxel | None,
+        outside: Any,
+        *,
+        length: int | None = None,
     ) -> npt.NDArray[Any]:
         """A box of the array (..., X, Y, Z) in a file, shape (..., *size).
 
@@ -62,28 +85,37 @@ class VolumeFiles:
             start: First voxel of the box, which may stick out; None for the array's first.
             size: Voxels along each axis; None goes to the array's end.
             outside: What fills the part that sticks out; broadcasts against the box.
+            length: Bytes that the file must have; None where it is not known.
 
         Raises:
             ScanError: The file is missing or damaged.
         """
         try:
-            return cut_box(self._open(path), start, size, outside)
+            return cut_box(self._open(path, length), start, size, outside)
         except (RuntimeError, OSError) as error:
-            raise ScanError(
-                path,
-                found="a damaged file" if path.exists() else "no file",
-                expected="the file that prepare wrote",
-                remedy="delete what is left of it and run `selfscan prepare --resume`",
-            ) from error
+            raise damaged(path, "a damaged file" if path.exists() else "no file") from error
 
-    def _open(self, path: Path) -> Any:
+    def _open(self, path: Path, length: int | None) -> Any:
         if path not in self._arrays:
+            if length is not None and path.stat().st_size != length:
+                raise damaged(path, f"{path.stat().st_size} bytes where there were {length}")
             if len(self._arrays) >= _OPEN_FILES:
                 self._arrays.popitem(last=False)
             single = blosc2.DParams(nthreads=1)
             self._arrays[path] = blosc2.open(str(path), mode="r", dparams=single)
         self._arrays.move_to_end(path)
         return self._arrays[path]
+
+
+def damaged(path: Path, found: str) -> ScanError:
+    """The error for a stored file that is not what `prepare` wrote."""
+    return ScanError(
+        path,
+        found=found,
+        expected="the file that prepare wrote",
+        remedy="run `selfscan prepare` again with --resume, which makes it anew; if it happens "
+        "again, look at the disk",
+    )
 
 
 def cut_box(array: Any, start: Voxel | None, size: Voxel | None, outside: Any) -> npt.NDArray[Any]:

@@ -37,6 +37,8 @@ class EngineConfig:
         workers: Processes that read crops ahead, on each device; 0 reads between steps.
         threads: Threads of CPU operations; None leaves PyTorch's choice. Results to the last bit
             hold for a fixed number only.
+        check_files: Whether the files of a store are compared with their digests before they are
+            used; each is read once more for it.
     """
 
     accelerator: Accelerator = "auto"
@@ -46,6 +48,7 @@ class EngineConfig:
     precision: Precision = "auto"
     workers: int = 0
     threads: int | None = None
+    check_files: bool = True
 
     def __post_init__(self) -> None:
         """Refuse values without a meaning."""

@@ -16,6 +16,7 @@ from selfscan.scans.store import Store
 from selfscan.training.case_table import CaseTable
 from selfscan.training.engine import EngineConfig
 from selfscan.training.finetune_recipe import FinetuneRecipe, Load
+from selfscan.training.intact import require_intact_on_each_node
 from selfscan.training.loop import LoopConfig, fit
 from selfscan.training.optimization import ParameterGroup
 from selfscan.training.run_folder import open_run_folder
@@ -93,6 +94,7 @@ def finetune(
 
     fabric = engine.fabric()
     open_run_folder(out, arguments, fabric=fabric, resume=resume, overwrite=overwrite)
+    require_intact_on_each_node(engine, fabric, train, *([validation] if validation else []))
     if fabric.is_global_zero:
         tell_load_report(report, out)
     loaded, random = split_parameters(model, start, task, recipe.load)

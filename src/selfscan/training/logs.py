@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
@@ -11,7 +12,7 @@ from types import TracebackType
 from rich.markup import escape
 from torch.utils.tensorboard import SummaryWriter
 
-from selfscan.files import written_atomically
+from selfscan.files import writing, written_atomically
 from selfscan.progress import console, details
 
 _HEADER = ("step", "name", "value")
@@ -30,26 +31,29 @@ class RunLog:
         self._visible = visible
         if not visible:
             return
-        self._text = (folder / "log.txt").open("a")
-        metrics = folder / "metrics.csv"
-        _keep_rows(metrics, last_step=step)
-        self._file = metrics.open("a", newline="")
-        self._rows = csv.writer(self._file, lineterminator="\n")
-        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+        self._folder, metrics = folder, folder / "metrics.csv"
+        with writing(folder):
+            self._text = (folder / "log.txt").open("a")
+            _keep_rows(metrics, last_step=step)
+            self._file = metrics.open("a", newline="")
+            self._rows = csv.writer(self._file, lineterminator="\n")
+            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Write named values after so many steps."""
         if not self._visible:
             return
-        for name, value in values.items():
-            self._rows.writerow((step, name, repr(float(value))))
-            self._board.add_scalar(name, value, step)
-        self._file.flush()
+        with writing(self._folder):
+            for name, value in values.items():
+                self._rows.writerow((step, name, repr(float(value))))
+                self._board.add_scalar(name, value, step)
+            self._file.flush()
 
     def rate(self, step: int, steps_per_second: float) -> None:
         """Show the speed on TensorBoard only: it differs from run to run."""
         if self._visible:
-            self._board.add_scalar("steps_per_second", steps_per_second, step)
+            with writing(self._folder):
+                self._board.add_scalar("steps_per_second", steps_per_second, step)
 
     def say(self, message: str, *, warning: bool = False) -> None:
         """Write a line to the log, and to the terminal if it warns or the run is alone."""
@@ -57,8 +61,9 @@ class RunLog:
             return
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
         mark = "warning: " if warning else ""
-        self._text.write(f"{now} {mark}{message}\n")
-        self._text.flush()
+        with writing(self._folder):
+            self._text.write(f"{now} {mark}{message}\n")
+            self._text.flush()
         style = "yellow" if warning else ""
         outlet = console if warning else details
         outlet.print(f"{mark}{escape(message)}", style=style, soft_wrap=True, highlight=False)
@@ -75,11 +80,13 @@ class RunLog:
         """Note how the run ended, and close the files."""
         if not self._visible:
             return
-        if error is not None:
-            now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-            self._text.write(f"{now} {type(error).__name__}: {error}\n")
-        for file in (self._text, self._file, self._board):
-            file.close()
+        # On a full disk closing fails too, and it is the first error that counts.
+        with writing(self._folder) if error is None else suppress(OSError):
+            if error is not None:
+                now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+                self._text.write(f"{now} {type(error).__name__}: {error}\n")
+            for file in (self._text, self._file, self._board):
+                file.close()
 
 
 def _keep_rows(path: Path, *, last_step: int) -> None:

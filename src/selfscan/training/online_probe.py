@@ -96,6 +96,11 @@ class ProbeValidation:
             visible=False,
         )
 
+    @property
+    def scans(self) -> tuple[Store, Store]:
+        """Those that it learns from, and those that it is scored on."""
+        return self._train, self._scored
+
     def __call__(self, frozen: FrozenBackbone) -> dict[str, float]:
         """`probe_dice` for the mean, and `probe_dice/NAME` of each class; NaN if not solved.
 

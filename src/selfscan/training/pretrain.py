@@ -22,6 +22,7 @@ from selfscan.training.crop_streams import CropStreams
 from selfscan.training.engine import EngineConfig
 from selfscan.training.frozen import FrozenBackbone
 from selfscan.training.held_out import hold_out, pretraining_scans
+from selfscan.training.intact import require_intact_on_each_node
 from selfscan.training.loop import fit
 from selfscan.training.online_probe import OnlineProbe, ProbeValidation
 from selfscan.training.optimization import ParameterGroup
@@ -153,6 +154,8 @@ def pretrain(
         overwrite=overwrite,
     )
     _require_same_data(out, scans, digest)
+    watched = () if probing is None else probing.scans
+    require_intact_on_each_node(engine, fabric, scans, held, *watched)
     if fabric.is_global_zero:
         note_seen(out, scans, held, init=init)
         _warn_of_padding(scans, policy, seed=seed)

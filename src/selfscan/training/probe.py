@@ -25,6 +25,7 @@ from selfscan.scans.store import Store
 from selfscan.training.engine import EngineConfig
 from selfscan.training.fitted_probe import FittedProbe, fit_probe
 from selfscan.training.frozen import freeze
+from selfscan.training.intact import require_intact_on_each_node
 from selfscan.training.run_folder import open_run_folder
 from selfscan.training.scores import print_scores, save_scores, score_rows
 from selfscan.training.seeds import derive_seed
@@ -195,6 +196,7 @@ def probe(
     open_run_folder(out, arguments, fabric=fabric, resume=resume, overwrite=overwrite)
     if (out / "cases.parquet").exists():
         return pd.read_parquet(out / "cases.parquet")
+    require_intact_on_each_node(engine, fabric, train, test, *([validation] if validation else []))
     tell_load_report(report, out)
     pyramid = frozen.pyramid
     draw = draw_voxels(

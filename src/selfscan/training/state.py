@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from selfscan.errors import SelfscanError
 from selfscan.files import written_atomically
 
 
@@ -56,20 +59,41 @@ class RunState:
 
 def save_state(path: Path, state: RunState, module: nn.Module, optimizer: Optimizer) -> None:
     """Write all of it at once or not at all."""
+    content = {
+        "run": asdict(state),
+        "module": module.state_dict(),
+        "optimizer": optimizer.state_dict(),
+    }
+    # Written by Python: PyTorch's writer does not say that a disk is full.
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
     with written_atomically(path) as temporary:
-        torch.save(
-            {
-                "run": asdict(state),
-                "module": module.state_dict(),
-                "optimizer": optimizer.state_dict(),
-            },
-            temporary,
-        )
+        temporary.write_bytes(buffer.getbuffer())
 
 
 def load_state(path: Path, module: nn.Module, optimizer: Optimizer) -> RunState:
-    """Put the module and the optimizer back to where they were; no code in the file can run."""
+    """Put the module and the optimizer back to where they were; no code in the file can run.
+
+    Raises:
+        SelfscanError: The file is not what was written.
+    """
+    _require_intact(path)
     saved = torch.load(path, map_location="cpu", weights_only=True)
     module.load_state_dict(saved["module"])
     optimizer.load_state_dict(saved["optimizer"])
     return RunState(**saved["run"])
+
+
+def _require_intact(path: Path) -> None:
+    """Compare all parts of the file with the checksums that it holds: PyTorch does not."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            part = file.testzip()
+    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+        part = str(error)
+    if part is not None:
+        raise SelfscanError(
+            f"{path}: found a damaged file ({part}); expected the state that the run saved; begin "
+            f"a new run from its weights with --init {path.parent / 'last.safetensors'}, or this "
+            "one again with --overwrite; and look at the disk"
+        )

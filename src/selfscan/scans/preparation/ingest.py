@@ -65,10 +65,10 @@ def store_scan(
     name: str, scan: Scan, prepared: Prepared, out: Path, settings: Settings, source: Source
 ) -> ScanRecord:
     """Write the volumes of a prepared scan; the row that the index will have for it."""
-    write_volume(out / "volumes" / f"{name}.b2nd", prepared.volume)
-    write_volume(out / "foreground" / f"{name}.b2nd", prepared.foreground)
+    stored = {"volumes": prepared.volume, "foreground": prepared.foreground}
     if prepared.labels is not None:
-        write_volume(out / "labels" / f"{name}.b2nd", prepared.labels)
+        stored["labels"] = prepared.labels
+    written = [write_volume(out / kind / f"{name}.b2nd", part) for kind, part in stored.items()]
     x, y, z = prepared.foreground.shape
     fingerprint, detail = fingerprint_and_detail(prepared.volume, prepared.hounsfield)
     return ScanRecord(
@@ -90,6 +90,8 @@ def store_scan(
         warnings=prepared.warnings,
         fingerprint=fingerprint,
         detail=detail,
+        file_lengths=tuple(file.length for file in written),
+        file_digests=tuple(file.digest for file in written),
     )
 
 

@@ -64,12 +64,17 @@ class Note:
             "complete": not self.unusable,
         }
         with written_atomically(path) as temporary:
-            temporary.write_text(json.dumps(fields))
+            temporary.write_text(json.dumps({"digest": _digest(fields), **fields}))
 
     @classmethod
-    def read(cls, path: Path) -> Note:
-        """The note in a file; where something was left out, its stamp matches nothing."""
-        fields = json.loads(path.read_text())
+    def read(cls, path: Path) -> Note | None:
+        """The note in a file, None if it is damaged; of what was left out no stamp matches."""
+        try:
+            fields = json.loads(path.read_text())
+            if fields.pop("digest", _digest(fields)) != _digest(fields):
+                return None
+        except (ValueError, AttributeError):
+            return None
         return cls(
             stamp=fields["stamp"] if fields["complete"] else "",
             records=tuple(map(ScanRecord.from_row, fields["records"])),
@@ -99,12 +104,15 @@ def stamp_of(settings: Settings, source: Source) -> str:
 
 def is_done(note: Note, out: Path, stamp: str) -> bool:
     """Whether a note is of these very files and settings, and its volumes are there."""
-    kinds = [("volumes", "foreground", *(("labels",) if r.labelled else ())) for r in note.records]
     return note.stamp == stamp and all(
         (out / kind / f"{record.id}.b2nd").is_file()
-        for record, parts in zip(note.records, kinds, strict=True)
-        for kind in parts
+        for record in note.records
+        for kind in record.kinds
     )
+
+
+def _digest(fields: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
 def _file_facts(path: Path) -> list[tuple[str, int, int]]:
