@@ -37,7 +37,7 @@ def test_from_nothing_to_a_report(tmp_path: Path) -> None:
     assert store.label_names == {0: "background", 1: "lungs", 2: "heart", 3: "liver", 4: "spine"}
     assert not any(scan.warnings for scan in store)
     cases = pd.read_parquet(out / "comparison" / "cases.parquet")
-    assert set(cases["arm"]) == {"scratch", "models-genesis"}
+    assert set(cases["arm"]) == {"scratch", "random", "models-genesis"}
     assert set(cases["labels"]) == {1, 2}
 
     with pytest.raises(SelfscanError, match="--resume"):

@@ -9,16 +9,19 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
 from selfscan.errors import ContractError, SelfscanError
 from selfscan.scans.crew import crew
-from selfscan.scans.prepare import SomeRejectedError, prepare
+from selfscan.scans.prepare import SomeRejectedError
+from selfscan.scans.prepare import prepare as prepare_verb
 from selfscan.scans.store import Store
 
 SHAPE = (24, 20, 16)
@@ -29,6 +32,13 @@ def scheduler() -> Iterator[str]:
     """Two workers for all tests of this file."""
     with crew(2) as client:
         yield client.scheduler_info()["address"]
+
+
+def prepare(*arguments: Any, **options: Any) -> Store:
+    """The store of a run that is no dry one."""
+    store = prepare_verb(*arguments, **options)
+    assert store is not None
+    return store
 
 
 def ct(seed: int, shape: tuple[int, ...] = SHAPE) -> npt.NDArray[np.int16]:
@@ -358,3 +368,24 @@ def test_signals_stop_cleanly(tmp_path: Path, number: signal.Signals, code: int)
     assert process.returncode == code, errors.decode()
     assert f"stopped by {number.name}" in errors.decode()
     assert "Traceback" not in errors.decode()
+
+
+def test_a_dry_run_says_what_a_run_does_and_writes_nothing(tmp_path: Path, scheduler: str) -> None:
+    source = good_scans(tmp_path / "scans", 2)
+    shutil.copy(source / "good0.nii.gz", source / "twin.nii.gz")
+    (source / "cut.nii.gz").write_bytes((source / "good1.nii.gz").read_bytes()[:500])
+    out, table = tmp_path / "out", tmp_path / "list.csv"
+    options = {"scheduler": scheduler, "spacing": (2.0, 2.0, 2.0)}
+    assert prepare_verb(source, out, dry_run=True, dry_run_table=table, **options) is None
+    assert not out.exists()
+    listed = pd.read_csv(table, keep_default_na=False)
+    store = prepare(source, out, **options)
+    assert listed.loc[listed["kept"], "name"].tolist() == list(store.ids)
+    dropped = listed[~listed["kept"]]
+    names = [Path(name).name for name in dropped["name"]]
+    assert dict(zip(names, dropped["reason"], strict=True)) == reasons(out)
+    assert sorted(names) == ["cut.nii.gz", "twin.nii.gz"]
+    with pytest.raises(SomeRejectedError, match="found 2 inputs"):
+        prepare_verb(source, out, dry_run=True, strict=True, **options)
+    with pytest.raises(SelfscanError, match="found no folder"):
+        prepare_verb(source, out, dry_run_table=tmp_path / "no" / "list.csv", **options)

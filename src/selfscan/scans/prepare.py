@@ -17,6 +17,8 @@ from selfscan.files import WriteError, claim_folder, written_atomically
 from selfscan.progress import Progress, console
 from selfscan.scans.contract import PreprocessingContract
 from selfscan.scans.crew import cores, crew, spread, stopped_by_signals
+from selfscan.scans.dry_run import dry_run as look_only
+from selfscan.scans.dry_run import write_table
 from selfscan.scans.find import find
 from selfscan.scans.index import KeepOrDrop, settle, sweep, write_index
 from selfscan.scans.inputs.datalist import read_splits
@@ -48,10 +50,12 @@ def prepare(
     near_duplicates: KeepOrDrop = "keep",
     workers: int | None = None,
     scheduler: str | None = None,
+    dry_run: bool = False,
+    dry_run_table: Path | None = None,
     strict: bool = False,
     resume: bool = False,
     overwrite: bool = False,
-) -> Store:
+) -> Store | None:
     """Turn files and folders of scans into a store.
 
     A scan that cannot be used is left out and named with its reason in `rejected.parquet` and in
@@ -77,13 +81,16 @@ def prepare(
             labelled scans. Each run decides anew, for all scans of the store.
         workers: Processes on this machine; by default one a core.
         scheduler: Address of a running Dask scheduler whose workers see the same folders.
+        dry_run: Only list what would be kept and left out, with reasons. Every scan is read as
+            whole as ever; nothing is resampled or written, and `out` is not touched.
+        dry_run_table: A CSV file for that list, in full.
         strict: End with an error, after all is done, if something was left out.
         resume: Go on with what `out` holds: only what is new, changed or was left out is done, and
             scans of earlier runs stay.
         overwrite: Delete what `out` holds.
 
     Returns:
-        The store.
+        The store; None after a dry run.
 
     Raises:
         ValueError: An argument out of range; nothing was done.
@@ -103,14 +110,33 @@ def prepare(
     if splits is not None:
         found.sources = _in_splits(found.sources, Path(splits))
     _require_apart([*given, *([labels] if labels else [])], out)
-    claim_folder(out, resume=resume, overwrite=overwrite)
     settings = Settings(
         contract=contract,
         label_resampling=label_resampling,
         label_values=tuple(sorted(found.label_names)),
         modality=None if modality == "auto" else modality,
-        salt=_claim_store(out, contract, found.sources),
+        salt=_salt_of(found.sources),
     )
+    if dry_run or dry_run_table is not None:
+        with stopped_by_signals("nothing was written"):
+            records, rejected = look_only(
+                found,
+                settings,
+                near=near_duplicates,
+                workers=workers or cores(),
+                scheduler=scheduler,
+            )
+        console.print(closing_table(records, rejected))
+        if dry_run_table is not None:
+            write_table(records, rejected, Path(dry_run_table))
+        console.print("dry run: nothing was written to the store", highlight=False)
+        if strict and rejected:
+            raise SomeRejectedError(
+                f"found {len(rejected)} inputs that cannot be used; expected none, under --strict"
+            )
+        return None
+    claim_folder(out, resume=resume, overwrite=overwrite)
+    settings = replace(settings, salt=_claim_store(out, contract, settings.salt))
     with stopped_by_signals("what is done stays in the store; give --resume to go on"):
         notes, rejected = _ingest_all(found, out, settings, workers or cores(), scheduler)
         records, left_out = settle(notes, found.sources, out, settings, near=near_duplicates)
@@ -196,7 +222,13 @@ def _reason(error: BaseException) -> str:
     return f"unforeseen {type(error).__name__}: {error}; please report it"
 
 
-def _claim_store(out: Path, contract: PreprocessingContract, sources: Sequence[Source]) -> str:
+def _salt_of(sources: Sequence[Source]) -> str:
+    """Drawn from the input and not at random, so that a store can be made again to the bit."""
+    named = "\n".join(sorted(str(image.resolve()) for item in sources for image in item.images))
+    return hashlib.sha256(named.encode()).hexdigest()
+
+
+def _claim_store(out: Path, contract: PreprocessingContract, new_salt: str) -> str:
     """Begin a store, or make sure that the one begun is of the same kind; return its salt."""
     begun, salt = out / "contract.json", out / "salt.txt"
     if begun.exists():
@@ -206,10 +238,8 @@ def _claim_store(out: Path, contract: PreprocessingContract, sources: Sequence[S
             f"{out}: found a folder that is no store; expected one to resume, or an empty folder"
         )
     if not salt.exists():
-        # Drawn from the input and not at random, so that a store can be made again to the bit.
-        named = "\n".join(sorted(str(image.resolve()) for item in sources for image in item.images))
         with written_atomically(salt) as temporary:
-            temporary.write_text(hashlib.sha256(named.encode()).hexdigest())
+            temporary.write_text(new_salt)
     if not begun.exists():
         with written_atomically(begun) as temporary:
             temporary.write_text(json.dumps(contract.to_json(), indent=2) + "\n")

@@ -32,8 +32,11 @@ from selfscan.scans.volumes import write_volume
 _BIDS_SUBJECT = re.compile(r"(?:^|[^a-zA-Z0-9])(sub-[a-zA-Z0-9]+)")
 
 
-def ingest(source: Source, out: Path, settings: Settings) -> Note:
-    """Put the scans of one source into a store; what cannot be used stands in the note."""
+def ingest(source: Source, out: Path | None, settings: Settings) -> Note:
+    """Put the scans of one source into a store; what cannot be used stands in the note.
+
+    Without a store nothing is written, and the note says what would be.
+    """
     stamp = stamp_of(settings, source)
     records: list[ScanRecord] = []
     unusable: list[Unusable] = []
@@ -53,6 +56,8 @@ def ingest(source: Source, out: Path, settings: Settings) -> Note:
     except ScanError as error:
         unusable.append(Unusable(error.path, error.reason))
     note = Note(stamp, tuple(records), tuple(sorted(values)), tuple(unusable))
+    if out is None:
+        return note
     path = note_path(out, settings, source)
     if records:
         note.write(path)
@@ -62,13 +67,17 @@ def ingest(source: Source, out: Path, settings: Settings) -> Note:
 
 
 def store_scan(
-    name: str, scan: Scan, prepared: Prepared, out: Path, settings: Settings, source: Source
+    name: str, scan: Scan, prepared: Prepared, out: Path | None, settings: Settings, source: Source
 ) -> ScanRecord:
     """Write the volumes of a prepared scan; the row that the index will have for it."""
     stored = {"volumes": prepared.volume, "foreground": prepared.foreground}
     if prepared.labels is not None:
         stored["labels"] = prepared.labels
-    written = [write_volume(out / kind / f"{name}.b2nd", part) for kind, part in stored.items()]
+    written = [
+        write_volume(out / kind / f"{name}.b2nd", part)
+        for kind, part in stored.items()
+        if out is not None
+    ]
     x, y, z = prepared.foreground.shape
     fingerprint, detail = fingerprint_and_detail(prepared.volume, prepared.hounsfield)
     return ScanRecord(
