@@ -24,6 +24,7 @@ from selfscan.scans.formats.slices import (
     stack_slices,
 )
 from selfscan.scans.inputs.contents import first_bytes, is_dicom
+from selfscan.scans.limits import require_room, require_voxels
 from selfscan.scans.preparation.grid import require_volume
 from selfscan.scans.preparation.values import require_values
 from selfscan.scans.scan import Modality, Scan
@@ -120,12 +121,17 @@ def _convert(name: Path, headers: list[SliceHeader]) -> list[Scan]:
             expected="gray values",
             remedy="leave the series out; it is a picture of a scan",
         )
+    largest = max(headers, key=lambda header: header.size[0] * header.size[1])
+    shape = (*largest.size, sum(header.frames for header in headers))
+    require_voxels(name, shape)
+    held = sum(header.path.stat().st_size for header in headers)
+    require_room(name, needed=int(np.prod(shape, dtype=object)), held=held, compressed=True)
     stack = None if headers[0].frames > 1 else stack_slices(name, headers)
     files = [header.path for header in (stack.headers if stack else headers)]
     about = headers[0]
     try:
         with TemporaryDirectory(prefix="selfscan-") as folder:
-            scans = [read_nifti(path) for path in convert_series(name, files, Path(folder))]
+            scans = [read_nifti(path) for path in convert_series(name, files, Path(folder), shape)]
         if stack is not None:
             scans = [_on_stack(name, scans, stack)]
         scans = [require_values(require_volume(scan)) for scan in scans]
