@@ -18,6 +18,7 @@ from selfscan.scans.formats.itk import read_itk
 from selfscan.scans.formats.nifti import read_nifti
 from selfscan.scans.formats.suffixes import KNOWN_SUFFIXES, suffix_of
 from selfscan.scans.inputs.contents import first_bytes, is_dicom
+from selfscan.scans.limits import refuse_for_memory
 from selfscan.scans.preparation.grid import require_same_grid, require_volume
 from selfscan.scans.preparation.values import require_labels, require_values
 from selfscan.scans.scan import Modality, Scan
@@ -45,13 +46,10 @@ def read(
     paths = [Path(source)] if isinstance(source, (str, Path)) else [Path(path) for path in source]
     if not paths:
         raise ValueError("read needs at least one path, got none")
-    if len(paths) > 1 and all(is_dicom(path) for path in paths):
-        channels = [_only(read_series(paths), paths[0])]
-    else:
-        channels = [_read_channel(path) for path in paths]
-    for channel in channels[1:]:
-        require_same_grid(channels[0], channel)
-    scan = _stacked(channels)
+    try:
+        scan = _read(paths)
+    except MemoryError as error:
+        refuse_for_memory(paths[0], error)
     if modality is None:
         return scan
     given = [modality] * len(scan.modality) if isinstance(modality, str) else list(modality)
@@ -67,7 +65,20 @@ def read_labels(path: Path | str) -> Scan:
         ScanError: As for `read`, or a value that is negative, fractional, NaN or above 32,767. A
             map without foreground is allowed.
     """
-    return require_labels(require_volume(_read_file(Path(path))))
+    try:
+        return require_labels(require_volume(_read_file(Path(path))))
+    except MemoryError as error:
+        refuse_for_memory(Path(path), error)
+
+
+def _read(paths: list[Path]) -> Scan:
+    if len(paths) > 1 and all(is_dicom(path) for path in paths):
+        channels = [_only(read_series(paths), paths[0])]
+    else:
+        channels = [_read_channel(path) for path in paths]
+    for channel in channels[1:]:
+        require_same_grid(channels[0], channel)
+    return _stacked(channels)
 
 
 def _read_channel(path: Path) -> Scan:

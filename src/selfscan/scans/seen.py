@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from selfscan.errors import SelfscanError
 from selfscan.files import written_atomically
 from selfscan.scans.fingerprint import NEAR, SIZE, Fingerprints, nearest
 from selfscan.scans.store import Store
@@ -65,7 +66,16 @@ class Seen:
     def read(cls, folder: Path) -> Seen | None:
         """What the file in a run folder says; None where there is none."""
         file = folder / FILE
-        return cls(pq.read_table(file)) if file.is_file() else None
+        if not file.is_file():
+            return None
+        try:
+            return cls(pq.read_table(file).select(_SCHEMA.names).cast(_SCHEMA))
+        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+            raise SelfscanError(
+                f"{file}: found a damaged table of scans ({str(error).splitlines()[0]}); expected "
+                "the one that pre-training wrote; copy it again, or delete it and name the stores "
+                "by --pretraining_stores"
+            ) from error
 
     @cached_property
     def content(self) -> frozenset[str]:

@@ -102,7 +102,10 @@ class VolumeFiles:
             if len(self._arrays) >= _OPEN_FILES:
                 self._arrays.popitem(last=False)
             single = blosc2.DParams(nthreads=1)
-            self._arrays[path] = blosc2.open(str(path), mode="r", dparams=single)
+            opened = blosc2.open(str(path), mode="r", dparams=single)
+            if not isinstance(opened, blosc2.NDArray):
+                raise damaged(path, f"a {type(opened).__name__} of Blosc2, which is no volume")
+            self._arrays[path] = opened
         self._arrays.move_to_end(path)
         return self._arrays[path]
 

@@ -39,7 +39,7 @@ class CaseTable:
         """
         try:
             rows = pd.read_csv(path, dtype=str, keep_default_na=False)
-        except (OSError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        except (OSError, ValueError) as error:  # pandas and Unicode errors are of the latter
             raise ScanError(
                 path, found=f"no readable table ({error})", expected=_EXPECTED, remedy=_REMEDY
             ) from error

@@ -103,7 +103,7 @@ def test_a_batch_holds_what_the_crops_say(store) -> None:
 def test_a_damaged_scan_is_named_wherever_it_is_read(store, workers: int) -> None:
     (store.path / "volumes" / "scan-1.b2nd").write_bytes(b"no volume")
     data = CropDataset(store, UniformCrops((4, 4, 4)), seed=0, length=64)
-    with pytest.raises(ScanError, match=r"scan-1.b2nd: found a damaged file"):
+    with pytest.raises(ScanError, match=r"scan-1.b2nd: found 9 bytes where there were"):
         list(batches(data, batch_size=8, steps=8, workers=workers))
 
 

@@ -100,7 +100,7 @@ def test_an_extent_is_read_and_resized(store) -> None:
 
 def test_a_damaged_file_is_named(store) -> None:
     (store.path / "volumes" / "scan-0.b2nd").write_bytes(b"no volume")
-    with pytest.raises(ScanError, match=r"scan-0.b2nd: found a damaged file"):
+    with pytest.raises(ScanError, match=r"scan-0.b2nd: found 9 bytes where there were"):
         read_volume(store, Crop(0, (0, 0, 0), (8, 8, 8), extent=SHAPE))
 
 

@@ -121,8 +121,8 @@ def test_rounding_of_positions_is_no_gap_and_both_ends_are_true(tmp_path, orient
 
 
 def test_a_conversion_that_begins_with_the_last_slice_has_true_ends_too(tmp_path, monkeypatch):
-    def backwards(name, files, folder):
-        converted = nibabel.load(convert_series(name, files, folder)[0])
+    def backwards(name, files, folder, shape):
+        converted = nibabel.load(convert_series(name, files, folder, shape)[0])
         affine = converted.affine @ np.diag([1, 1, -1, 1])
         affine[2, 3] = 4 * 1.2  # four times the first step, where the last slice lies at 5.0
         voxels = np.asarray(converted.dataobj)[:, :, ::-1]

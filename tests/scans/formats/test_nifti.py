@@ -94,7 +94,7 @@ def test_a_header_that_claims_too_much_is_refused_before_memory_is_taken(tmp_pat
     path = save(tmp_path / "scan.nii", dim=[3, 30_000, 30_000, 30_000, 1, 1, 1, 1])
     if packed:
         path.write_bytes(gzip.compress(path.read_bytes()))
-    with pytest.raises(ScanError, match=r"54,000,000,000,352 bytes its header claims"):
+    with pytest.raises(ScanError, match=r"27,000,000,000,000 voxels"):
         read_nifti(path)
 
 

@@ -1,7 +1,8 @@
 import pytest
 
 from selfscan.errors import ScanError
-from selfscan.scans.inputs.contents import first_bytes, is_dicom, is_gzip, require_room
+from selfscan.scans.inputs.contents import first_bytes, is_dicom, is_gzip
+from selfscan.scans.limits import require_room
 
 
 @pytest.mark.parametrize(

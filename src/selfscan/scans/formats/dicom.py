@@ -26,6 +26,7 @@ from selfscan.scans.formats.slices import (
     stack_slices,
 )
 from selfscan.scans.inputs.contents import first_bytes, is_dicom, passed_over
+from selfscan.scans.limits import require_room, require_voxels
 from selfscan.scans.preparation.grid import require_volume
 from selfscan.scans.preparation.values import require_values
 from selfscan.scans.scan import Modality, Scan
@@ -161,11 +162,16 @@ def _convert(name: Path, headers: list[SliceHeader]) -> list[Scan]:
             remedy="leave the series out; it is a picture of a scan",
         )
     once, copies = without_copies(headers)
+    largest = max(once, key=lambda header: header.size[0] * header.size[1])
+    shape = (*largest.size, sum(header.frames for header in once))
+    require_voxels(name, shape)
+    held = sum(header.path.stat().st_size for header in once)
+    require_room(name, needed=int(np.prod(shape, dtype=object)), held=held, compressed=True)
     stack = None if about.frames > 1 else stack_slices(name, once)
     files = [header.path for header in (stack.headers if stack else once)]
     try:
         with TemporaryDirectory(prefix="selfscan-") as folder:
-            scans = [read_nifti(path) for path in convert_series(name, files, Path(folder))]
+            scans = [read_nifti(path) for path in convert_series(name, files, Path(folder), shape)]
         if stack is not None:
             scans = [_on_stack(name, scans, stack)]
         scans = [require_values(require_volume(scan)) for scan in scans]

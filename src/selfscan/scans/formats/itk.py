@@ -12,7 +12,7 @@ import SimpleITK
 
 from selfscan.errors import ScanError
 from selfscan.scans.formats.textheader import TextHeader, read_text_header
-from selfscan.scans.inputs.contents import require_room
+from selfscan.scans.limits import require_room, require_voxels
 from selfscan.scans.scan import Scan
 
 _CHUNK = 1 << 16
@@ -41,6 +41,7 @@ def read_itk(path: Path) -> Scan:
     try:
         reader.ReadImageInformation()
         size = _one_volume(path, reader)
+        require_voxels(path, size)
         _require_data(path, reader, header)
         reader.SetExtractSize([*size, *[0] * (reader.GetDimension() - 3)])
         image = reader.Execute()

@@ -19,7 +19,8 @@ from nibabel.nifti2 import Nifti2Header
 
 from selfscan.errors import ScanError
 from selfscan.scans.formats.nifti_affine import nifti_affine
-from selfscan.scans.inputs.contents import first_bytes, is_gzip, require_room
+from selfscan.scans.inputs.contents import first_bytes, is_gzip
+from selfscan.scans.limits import require_room, require_voxels
 from selfscan.scans.scan import Scan
 
 
@@ -38,6 +39,7 @@ def read_nifti(path: Path) -> Scan:
             shape = _shape(path, header)
             stored = np.dtype(_number_type(path, header))
             start = _start(path, header)
+            require_voxels(path, shape)
             size = int(np.prod(shape, dtype=object)) * stored.itemsize
             require_room(
                 path,

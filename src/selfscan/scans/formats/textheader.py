@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from selfscan.errors import ScanError
 from selfscan.scans.inputs.contents import first_bytes
+from selfscan.scans.limits import LEAST, MAX_DATA_FILES, MOST
 
 _HEADER_BYTES = 1 << 20
+_PATTERN = re.compile(r"[^%]*%0?\d?d[^%]*")
+_MEASURES = frozenset(
+    # MetaImage
+    ("ndims", "dimsize", "elementspacing", "elementsize", "elementnumberofchannels", "headersize")
+    + ("transformmatrix", "rotation", "orientation", "offset", "position", "origin")
+    + ("centerofrotation",)
+    # NRRD
+    + ("dimension", "space dimension", "sizes", "spacings", "thicknesses", "axis mins", "axismins")
+    + ("axis maxs", "axismaxs", "space directions", "space origin", "measurement frame")
+    + ("byte skip", "byteskip", "line skip", "lineskip")
+)
+_NOTHING = {"none", "nan", "???", ""}
 _PATIENT_SPACES = ("right", "left", "ras", "las", "lps")
 
 
@@ -52,6 +67,7 @@ def read_text_header(path: Path) -> TextHeader:
         if name.strip().lower() in ("elementdatafile", "data file", "datafile"):
             listed = lines[number + 1 :] if value.split()[:1] in (["LIST"], ["list"]) else []
             break
+    _require_sane(path, lines[:number], nrrd=nrrd)
     named = fields.get("elementdatafile", fields.get("data file", fields.get("datafile", "")))
     if not nrrd and not named:
         raise ScanError(
@@ -61,14 +77,67 @@ def read_text_header(path: Path) -> TextHeader:
             remedy="convert it, or give it its own suffix",
         )
     return TextHeader(
-        data=tuple(path.parent / name for name in _names(named, listed)),
+        data=tuple(_beside(path, name) for name in _names(path, named, listed)),
         packing=_packing(fields),
         start=start,
         anatomical=not nrrd or fields.get("space", "").lower().startswith(_PATIENT_SPACES),
     )
 
 
-def _names(named: str, listed: list[str]) -> list[str]:
+def _require_sane(path: Path, lines: list[str], *, nrrd: bool) -> None:
+    """Refuse numbers that would crash, or never end in, the libraries that read them next."""
+    for line in lines:
+        name, mark, value = re.sub(r"\s", " ", line).partition(":") if nrrd else _parted(line)
+        if not mark or name.strip().lower() not in _MEASURES:
+            continue
+        words = re.split(r"[\s,()]+", value.strip(" ()"))
+        if nrrd and set(words) <= _NOTHING:
+            continue
+        wrong = [word for word in words if not _is_sane(word, nrrd=nrrd)]
+        many = (
+            not wrong
+            and name.strip().lower() in ("ndims", "dimension")
+            and (words[1:] or float(words[0]) > 16)
+        )
+        if wrong or many:
+            raise ScanError(
+                path,
+                found=f"{(wrong or words)[0][:40]!r} as {name.strip()}",
+                expected="numbers that measure a scan",
+                remedy="correct the header, or export the scan again",
+            )
+
+
+def _parted(line: str) -> tuple[str, str, str]:
+    """Name, mark and value of a line of MetaImage, which takes either mark."""
+    found = re.match(r"([^=:]*)([=:])(.*)", line)
+    return (found[1], found[2], found[3]) if found else (line, "", "")
+
+
+def _is_sane(word: str, *, nrrd: bool) -> bool:
+    if nrrd and word.lower() in _NOTHING:
+        return True
+    try:
+        size = abs(float(word))
+    except ValueError:
+        return False
+    return size == 0 or LEAST < size < MOST
+
+
+def _beside(path: Path, name: str) -> Path:
+    """The data file of a header: in its folder or below it, as a header may come from anyone."""
+    file = Path(os.path.normpath(path.parent / name))
+    if "\0" in name or not file.is_relative_to(os.path.normpath(path.parent)):
+        raise ScanError(
+            path,
+            found=f"a header whose voxels are in {name[:200]!r}",
+            expected="a file in the header's own folder",
+            remedy="put the file beside its header, and correct the name in it",
+        )
+    return file
+
+
+def _names(path: Path, named: str, listed: list[str]) -> list[str]:
     """The data files, from one name, a list of lines, or a pattern with its range of numbers."""
     words = named.split()
     if not words or words[0].upper() == "LOCAL":
@@ -77,7 +146,15 @@ def _names(named: str, listed: list[str]) -> list[str]:
         return [line.strip() for line in listed if line.strip()]
     if "%" in words[0] and len(words) >= 4 and all(word.isdigit() for word in words[1:4]):
         first, last, step = (int(word) for word in words[1:4])
-        return [words[0] % number for number in range(first, last + 1, step)]
+        numbers = range(first, last + 1, max(step, 1))
+        if len(numbers) <= MAX_DATA_FILES and _PATTERN.fullmatch(words[0]):
+            return [words[0] % number for number in numbers]
+        raise ScanError(
+            path,
+            found=f"data files by the pattern {named[:60]!r}",
+            expected=f"a pattern such as slice_%03d.raw of at most {MAX_DATA_FILES:,} files",
+            remedy="correct the header, or save the scan in one file",
+        )
     return [named]
 
 

@@ -7,9 +7,6 @@ from pathlib import Path
 from selfscan.errors import ScanError
 from selfscan.scans.formats.suffixes import DICOM_SUFFIXES, suffix_of
 
-# RFC 1951: a deflate block of two bits for 258 bytes, so no gzip stream grows by more than this.
-DEFLATE_RATIO = 1032
-
 _POINTERS = (b"version https://git-lfs", b"/annex/objects/", b"../.git/annex/")
 
 
@@ -26,6 +23,13 @@ def first_bytes(path: Path, count: int = 512) -> bytes:
             found="no such file",
             expected="a scan",
             remedy="correct the path or restore the file",
+        )
+    if not path.is_file():
+        raise ScanError(
+            path,
+            found="a folder, a device or a pipe",
+            expected="a file",
+            remedy="correct the path",
         )
     try:
         with path.open("rb") as file:
@@ -61,7 +65,7 @@ def is_gzip(start: bytes) -> bool:
 
 def is_dicom(path: Path) -> bool:
     """Whether a file is named as DICOM or has its mark, four bytes after a preamble of 128."""
-    if path.is_dir():
+    if not path.is_file():  # a folder, or a pipe that nobody may ever write to
         return False
     if suffix_of(path) in DICOM_SUFFIXES:
         return True
@@ -78,22 +82,3 @@ def passed_over(path: Path) -> bool:
     What it lists is found by content. The standard gives it this name (DICOM PS3.10, 8.6).
     """
     return path.name.startswith(".") or path.name.upper() == "DICOMDIR"
-
-
-def require_room(path: Path, *, needed: int, held: int, compressed: bool) -> None:
-    """Refuse a header that claims more bytes than the file can hold, before memory is taken.
-
-    Args:
-        path: The file, for the message.
-        needed: Bytes of voxels that the header claims.
-        held: Bytes of the file, or files, that hold them.
-        compressed: Whether they are deflated, and may grow.
-    """
-    most = held * DEFLATE_RATIO if compressed else held
-    if needed > most:
-        raise ScanError(
-            path,
-            found=f"{held:,} bytes that hold at most {most:,} bytes of voxels",
-            expected=f"the {needed:,} bytes its header claims",
-            remedy="the file is truncated or its header is wrong; copy or export it again",
-        )
