@@ -21,7 +21,7 @@ def test_no_header_asks_for_more_voxels_than_any_scan_has() -> None:
 
 def test_no_more_than_this_machine_can_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "_memory", lambda: 2**20)
-    with pytest.raises(ScanError, match="up to 0.0 GiB to prepare; expected what fits"):
+    with pytest.raises(ScanError, match=r"up to 0.0 GiB to prepare; expected what fits"):
         require_voxels(FILE, (64, 64, 32))
 
 
@@ -34,5 +34,5 @@ def test_a_file_holds_what_its_header_claims() -> None:
 
 
 def test_memory_that_runs_out_names_the_file() -> None:
-    with pytest.raises(ScanError, match="scan.nii.gz: found a volume for which memory ran out"):
+    with pytest.raises(ScanError, match=r"scan.nii.gz: found a volume for which memory ran out"):
         refuse_for_memory(FILE, MemoryError())

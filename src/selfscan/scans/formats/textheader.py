@@ -13,16 +13,17 @@ from selfscan.scans.limits import LEAST, MAX_DATA_FILES, MOST
 
 _HEADER_BYTES = 1 << 20
 _PATTERN = re.compile(r"[^%]*%0?\d?d[^%]*")
-_MEASURES = frozenset(
-    # MetaImage
-    ("ndims", "dimsize", "elementspacing", "elementsize", "elementnumberofchannels", "headersize")
-    + ("transformmatrix", "rotation", "orientation", "offset", "position", "origin")
-    + ("centerofrotation",)
-    # NRRD
-    + ("dimension", "space dimension", "sizes", "spacings", "thicknesses", "axis mins", "axismins")
-    + ("axis maxs", "axismaxs", "space directions", "space origin", "measurement frame")
-    + ("byte skip", "byteskip", "line skip", "lineskip")
+_META_IMAGE = (
+    *("ndims", "dimsize", "elementspacing", "elementsize", "elementnumberofchannels"),
+    *("headersize", "transformmatrix", "rotation", "orientation", "offset", "position", "origin"),
+    "centerofrotation",
 )
+_NRRD = (
+    *("dimension", "space dimension", "sizes", "spacings", "thicknesses", "axis mins", "axismins"),
+    *("axis maxs", "axismaxs", "space directions", "space origin", "measurement frame"),
+    *("byte skip", "byteskip", "line skip", "lineskip"),
+)
+_MEASURES = frozenset((*_META_IMAGE, *_NRRD))
 _NOTHING = {"none", "nan", "???", ""}
 _PATIENT_SPACES = ("right", "left", "ras", "las", "lps")
 
