@@ -113,7 +113,8 @@ def score(cell: Cell, plan: Plan, out: Path, engine: EngineConfig) -> float:
         subject_of = dict(zip(store.ids, store.subjects, strict=True))
         if cell.protocol == "finetune":
             tune(cell, plan, out, engine)
-            begun = monotonic() - json.loads((file.parent / TUNED).read_text())["seconds"]
+            tuned = json.loads((file.parent / TUNED).read_text())
+            begun = monotonic() - tuned.get("seconds", 0.0)  # earlier versions kept no time
             rows = score_tuned(file.parent, store, plan, engine)
         else:
             with one_of_many():
