@@ -101,7 +101,8 @@ def measured(
         arm=arm,
         labels=labels,
         difference=interval,
-        deciding=bootstrap(difference, level=level, resamples=resamples),
+        # Of a single arm it is the same interval.
+        deciding=interval if arms == 1 else bootstrap(difference, level=level, resamples=resamples),
         p_value=p_value,
         smallest_p=max(2.0 ** (1 - subjects), 1 / (RESAMPLES + 1)),
         detectable=detectable(difference, level=level),

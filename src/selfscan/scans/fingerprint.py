@@ -77,10 +77,11 @@ def nearest(
         targets = unit(theirs[start : start + _ROWS]).T
         for first in range(0, len(ours), _ROWS):
             cosine = unit(ours[first : first + _ROWS]) @ targets
-            block = slice(first, first + len(cosine))
-            nearer = cosine.max(axis=1) > best[block]
-            number[block][nearer] = start + cosine.argmax(axis=1)[nearer]
-            best[block] = np.maximum(best[block], cosine.max(axis=1))
+            block, likest = slice(first, first + len(cosine)), cosine.argmax(axis=1)
+            value = cosine[np.arange(len(cosine)), likest]
+            nearer = value > best[block]
+            number[block][nearer] = start + likest[nearer]
+            best[block] = np.maximum(best[block], value)
     return number, 1 - best
 
 

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from selfscan.errors import SelfscanError
+from selfscan.scans.near_duplicates import RESERVED
 from selfscan.scans.store import Store
-
-RESERVED = ("validation", "test")
 
 
 def pretraining_scans(store: Store, splits: Sequence[str] | None) -> Store:

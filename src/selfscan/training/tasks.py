@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import nn
@@ -268,7 +269,7 @@ class ClassificationTask(Task):
         fabric: Fabric,
     ) -> dict[str, float]:
         """AUROC of whole scans."""
-        classes = self.table.classes(store) if store else torch.empty(0).numpy()
+        classes = self.table.classes(store) if store else np.empty(0, dtype=np.int64)
         return validation_scores(
             model, store, classes, crop_size=crop_size, overlap=overlap, fabric=fabric
         )

@@ -150,7 +150,7 @@ def _convert(name: Path, headers: list[SliceHeader]) -> list[Scan]:
     if _is_localizer(about):
         raise ScanError(
             name,
-            found=f"a localizer (ImageType {chr(92).join(about.image_type)})",
+            found="a localizer (ImageType " + "\\".join(about.image_type) + ")",
             expected="a scan",
             remedy="leave it out; it was made to plan one",
         )
