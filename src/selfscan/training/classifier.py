@@ -17,7 +17,7 @@ from selfscan.checkpoints.checkpoint import Checkpoint, load, resolve
 from selfscan.checkpoints.loading import load_weights
 from selfscan.errors import SelfscanError
 from selfscan.networks.backbone import Backbone
-from selfscan.training.segmentation import Size, windows_at_once
+from selfscan.training.segmentation import Size, require_task, windows_at_once
 from selfscan.transforms.intensity import to_unit
 
 
@@ -140,11 +140,13 @@ def load_classifier(path: Path) -> tuple[Classifier, Checkpoint]:
         SelfscanError: The checkpoint is of another task, or its weights do not fit.
     """
     checkpoint = load(resolve(path))
-    if checkpoint.task != "classification":
-        raise SelfscanError(
-            f"{path}: found a checkpoint of {checkpoint.task}; expected one of classification; "
-            "train it first (selfscan finetune --classes TABLE)"
-        )
+    return classifier_of(path, checkpoint), checkpoint
+
+
+def classifier_of(path: Path, checkpoint: Checkpoint) -> Classifier:
+    """The same from a checkpoint that was read from a path."""
+    remedy = "train it first (selfscan finetune --classes TABLE)"
+    require_task(path, checkpoint, "classification", remedy)
     classifier = Classifier(
         checkpoint.backbone.build(checkpoint.in_channels),
         label_names=checkpoint.label_names,
@@ -157,4 +159,4 @@ def load_classifier(path: Path) -> tuple[Classifier, Checkpoint]:
         raise SelfscanError(
             f"{path}: found no weights {', '.join(missing)}; expected a whole classifier"
         )
-    return classifier.eval(), checkpoint
+    return classifier.eval()

@@ -17,8 +17,8 @@ from selfscan.files import written_atomically
 from selfscan.scans.formats.writing import write_nifti
 from selfscan.scans.preparation.geometry import resample_onto
 from selfscan.scans.scan import Scan
-from selfscan.training.classifier import Classifier, classify_volume, load_classifier
-from selfscan.training.segmentation import Segmenter, load_segmenter, segment_volume
+from selfscan.training.classifier import Classifier, classifier_of, classify_volume
+from selfscan.training.segmentation import Segmenter, segment_volume, segmenter_of
 from selfscan.training.start import prepare_alike
 
 SUFFIX = ".nii.gz"
@@ -31,9 +31,10 @@ def load_model(path: Path) -> tuple[Segmenter | Classifier, Checkpoint]:
     Raises:
         SelfscanError: The checkpoint is of pre-training, or its weights do not fit.
     """
-    if load(resolve(path)).task == "classification":
-        return load_classifier(path)
-    return load_segmenter(path)
+    checkpoint = load(resolve(path))
+    if checkpoint.task == "classification":
+        return classifier_of(path, checkpoint), checkpoint
+    return segmenter_of(path, checkpoint), checkpoint
 
 
 class Predictions(ABC):

@@ -13,7 +13,7 @@ from lightning_fabric import Fabric
 from monai.inferers import sliding_window_inference
 from torch import Tensor, nn
 
-from selfscan.checkpoints.checkpoint import Checkpoint, load, resolve
+from selfscan.checkpoints.checkpoint import Checkpoint, Task, load, resolve
 from selfscan.checkpoints.loading import load_weights
 from selfscan.errors import SelfscanError
 from selfscan.networks.backbone import Backbone
@@ -168,18 +168,31 @@ def load_segmenter(path: Path) -> tuple[Segmenter, Checkpoint]:
         SelfscanError: The checkpoint is of another task, or its weights do not fit.
     """
     checkpoint = load(resolve(path))
-    if checkpoint.task != "segmentation":
-        raise SelfscanError(
-            f"{path}: found a checkpoint of {checkpoint.task}; expected one of segmentation; "
-            "fine-tune it first (selfscan finetune)"
-        )
+    return segmenter_of(path, checkpoint), checkpoint
+
+
+def segmenter_of(path: Path, checkpoint: Checkpoint) -> Segmenter:
+    """The same from a checkpoint that was read from a path."""
+    require_task(path, checkpoint, "segmentation", "fine-tune it first (selfscan finetune)")
     segmenter = Segmenter(
         checkpoint.backbone.build(checkpoint.in_channels),
         label_names=checkpoint.label_names,
         window_hu=checkpoint.window_hu,
     )
     load_weights(segmenter, checkpoint.weights, minimum_share=1.0)
-    return segmenter.eval(), checkpoint
+    return segmenter.eval()
+
+
+def require_task(path: Path, checkpoint: Checkpoint, task: Task, remedy: str) -> None:
+    """Refuse a checkpoint of another task.
+
+    Raises:
+        SelfscanError: It is of another.
+    """
+    if checkpoint.task != task:
+        raise SelfscanError(
+            f"{path}: found a checkpoint of {checkpoint.task}; expected one of {task}; {remedy}"
+        )
 
 
 def inference_fabric(engine: EngineConfig) -> Fabric:
