@@ -9,13 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from selfscan.checkpoints.loading import LoadReport
+from selfscan.evaluation.frozen_arms import frozen_arm
 from selfscan.evaluation.plan import Cell, Plan
 from selfscan.files import written_atomically
 from selfscan.scans.store import Store
 from selfscan.training.engine import EngineConfig
-from selfscan.training.frozen import freeze
 from selfscan.training.pooled import pooled_features
-from selfscan.training.start import starting_point
 
 
 def scan_embeddings(
@@ -35,17 +34,13 @@ def scan_embeddings(
     Returns:
         Vectors (F,) by the ids of scans: the labelled ones of all subsets, and the test cases.
     """
-    store = Store(plan.store)
-    start = starting_point(
-        store,
-        checkpoint=cell.arm.checkpoint,
-        backbone=None if cell.arm.checkpoint else plan.backbone,
-        crop_size=plan.recipe.crop_size,
-        window_hu=None if cell.arm.checkpoint else plan.window_hu,
+    frozen, report = frozen_arm(
+        cell.arm,
+        plan,
         part=plan.part,
-    )
-    frozen, report = freeze(
-        start, seed=cell.seed, overlap=plan.classifying.overlap, fabric=engine.fabric()
+        seed=cell.seed,
+        overlap=plan.classifying.overlap,
+        fabric=engine.fabric(),
     )
     file = out / "probes" / "embeddings" / cell.arm.name / f"seed-{cell.seed}.npz"
     found: dict[str, npt.NDArray[Any]] = {}
@@ -54,7 +49,7 @@ def scan_embeddings(
             found = dict(zip(arrays["ids"].tolist(), arrays["vectors"], strict=True))
     wanted = dict.fromkeys((*(id for ids in plan.subsets.values() for id in ids), *plan.test))
     if missing := [id for id in wanted if id not in found]:
-        scans = store.select(ids=missing)
+        scans = Store(plan.store).select(ids=missing)
         vectors = pooled_features(
             frozen, scans, voxels=plan.classifying.voxels, seed=cell.seed
         ).numpy()

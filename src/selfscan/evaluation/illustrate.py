@@ -13,10 +13,11 @@ import pandas as pd
 from selfscan.evaluation.embedding_colors import color_scans, different_patients
 from selfscan.evaluation.embedding_picture import EMBEDDINGS, save_colored
 from selfscan.evaluation.floors import intensity_patches
+from selfscan.evaluation.frozen_arms import frozen_arm
 from selfscan.evaluation.measures import case_scores
-from selfscan.evaluation.organ_search import ORGANS, PATCHES, PLACE, Embedding, organ_errors
+from selfscan.evaluation.organ_search import ORGANS, PATCHES, OrganSearch
 from selfscan.evaluation.pictures import FOLDER, Overlay
-from selfscan.evaluation.plan import Plan
+from selfscan.evaluation.plan import Arm, Plan
 from selfscan.evaluation.scoring import predictions
 from selfscan.evaluation.slices import gray_values
 from selfscan.evaluation.statistics import RANDOM
@@ -118,27 +119,27 @@ def save_organ_errors(plan: Plan, out: Path, engine: EngineConfig, *, patients: 
         patients: How many of the test cases take part, at most.
     """
     store = Store(plan.store)
-    scans = different_patients(store.select(ids=plan.test), patients)
-    overlap, fabric, seed = plan.recipe.overlap, engine.fabric(), plan.seeds[0]
-    for arm in (None, *(arm for arm in plan.arms if arm.checkpoint)):
-        file = out / "arms" / (arm.name if arm else "") / ORGANS
-        if file.exists():
-            continue
-        start = starting_point(
-            store,
-            checkpoint=arm.checkpoint if arm else None,
-            backbone=None if arm else plan.backbone,
-            crop_size=plan.recipe.crop_size,
-            window_hu=None if arm else plan.window_hu,
-            part=None if arm else plan.part,
-        )
-        frozen, _ = freeze(start, seed=seed, overlap=overlap, fabric=fabric)
-        embeddings: dict[str, Embedding] = {arm.name if arm else RANDOM: frozen.window_features}
-        if arm is None:
-            embeddings[PATCHES] = partial(intensity_patches, window_hu=plan.window_hu)
-        errors = organ_errors(scans, embeddings)
-        if arm:
-            errors = errors[errors["embedding"] != PLACE]
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with written_atomically(file) as temporary:
-            errors.to_parquet(temporary, index=False)
+    search = OrganSearch.among(different_patients(store.select(ids=plan.test), patients))
+    frozen = partial(
+        frozen_arm,
+        plan=plan,
+        seed=plan.seeds[0],
+        overlap=plan.recipe.overlap,
+        fabric=engine.fabric(),
+    )
+    floors = out / "arms" / ORGANS
+    if not floors.exists():
+        random, _ = frozen(Arm(RANDOM), part=plan.part)
+        patches = partial(intensity_patches, window_hu=plan.window_hu)
+        by_features = search.by(RANDOM, random.window_features)
+        _write_errors(floors, by_features, search.by(PATCHES, patches), search.by_place())
+    for arm in plan.arms:
+        file = out / "arms" / arm.name / ORGANS
+        if arm.checkpoint and not file.exists():
+            trained, _ = frozen(arm, part=None)
+            _write_errors(file, search.by(arm.name, trained.window_features))
+
+
+def _write_errors(file: Path, *errors: pd.DataFrame) -> None:
+    with written_atomically(file) as temporary:
+        pd.concat(errors, ignore_index=True).to_parquet(temporary, index=False)
