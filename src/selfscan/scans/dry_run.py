@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,11 +10,9 @@ import pandas as pd
 
 from selfscan.errors import SelfscanError
 from selfscan.files import written_atomically
-from selfscan.progress import Progress
-from selfscan.scans.crew import crew, spread
 from selfscan.scans.index import KeepOrDrop, settle
+from selfscan.scans.ingesting import ingest_each
 from selfscan.scans.inputs.sources import Found, Unusable
-from selfscan.scans.preparation.ingest import ingest
 from selfscan.scans.preparation.notes import Note, Settings, note_path
 from selfscan.scans.record import ScanRecord
 
@@ -40,20 +37,20 @@ def dry_run(
     settings = replace(settings, contract=replace(settings.contract, spacing=None))
     rejected = list(found.unusable)
     notes: dict[Path, Note] = {}
-    total = len(found.sources)
+    each = ingest_each(
+        found.sources,
+        settings,
+        out=None,
+        title="dry run",
+        left_out=len(rejected),
+        workers=workers,
+        scheduler=scheduler,
+    )
     with TemporaryDirectory() as place:
         nowhere = Path(place)
-        if total:
-            progress = Progress("dry run", total=total, unit="sources")
-            with crew(min(workers, total), scheduler) as client, progress:
-                look = partial(ingest, out=None, settings=settings)
-                for item, note in spread(client, look, found.sources):
-                    if isinstance(note, BaseException):
-                        rejected.append(Unusable(item.images[0], f"{type(note).__name__}: {note}"))
-                    else:
-                        notes[note_path(nowhere, settings, item)] = note
-                        rejected += note.unusable
-                    progress.advance(quality=f"{len(rejected)} left out" if rejected else "")
+        for item, note in each:
+            notes[note_path(nowhere, settings, item)] = note
+            rejected += note.unusable
         records, left_out = settle(notes, found.sources, nowhere, settings, near=near)
     return records, rejected + left_out
 

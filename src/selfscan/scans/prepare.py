@@ -6,26 +6,23 @@ import hashlib
 import json
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
 
-from distributed import KilledWorker
-
 from selfscan.errors import SelfscanError
-from selfscan.files import WriteError, claim_folder, written_atomically
-from selfscan.progress import Progress, console
+from selfscan.files import claim_folder, written_atomically
+from selfscan.progress import console
 from selfscan.scans.contract import PreprocessingContract
-from selfscan.scans.crew import cores, crew, spread, stopped_by_signals
+from selfscan.scans.crew import cores, stopped_by_signals
 from selfscan.scans.dry_run import dry_run as look_only
 from selfscan.scans.dry_run import write_table
 from selfscan.scans.find import find
 from selfscan.scans.index import KeepOrDrop, settle, sweep, write_index
+from selfscan.scans.ingesting import ingest_each
 from selfscan.scans.inputs.datalist import read_splits
 from selfscan.scans.inputs.sources import Found, Source, Unusable
 from selfscan.scans.integrity import find_damage
 from selfscan.scans.preparation.geometry import LabelResampling
-from selfscan.scans.preparation.ingest import ingest
 from selfscan.scans.preparation.notes import Note, Settings, is_done, note_path, stamp_of
 from selfscan.scans.preparation.summary import closing_table
 from selfscan.scans.scan import Modality
@@ -126,7 +123,8 @@ def prepare(
                 workers=workers or cores(),
                 scheduler=scheduler,
             )
-        console.print(closing_table(records, rejected))
+        listed = "what --dry_run_table FILE writes" if dry_run_table is None else str(dry_run_table)
+        console.print(closing_table(records, rejected, listed_in=listed))
         if dry_run_table is not None:
             write_table(records, rejected, Path(dry_run_table))
         console.print("dry run: nothing was written to the store", highlight=False)
@@ -170,19 +168,19 @@ def _ingest_all(
         if path not in notes or not is_done(notes[path], out, stamp_of(settings, item))
     ]
     rejected = [*found.unusable, *lost]
-    if not missing:
-        return notes, rejected
-    done = len(found.sources) - len(missing)
-    progress = Progress("prepare", total=len(found.sources), unit="sources", done=done)
-    with crew(min(workers, len(missing)), scheduler) as client, progress:
-        for item, note in spread(client, partial(ingest, out=out, settings=settings), missing):
-            if isinstance(note, Note):
-                notes[paths[item]] = note
-                rejected += note.unusable
-            else:
-                notes.pop(paths[item], None)
-                rejected.append(Unusable(item.images[0], _reason(note)))
-            progress.advance(quality=f"{len(rejected)} left out" if rejected else "")
+    each = ingest_each(
+        missing,
+        settings,
+        out=out,
+        title="prepare",
+        done=len(found.sources) - len(missing),
+        left_out=len(rejected),
+        workers=workers,
+        scheduler=scheduler,
+    )
+    for item, note in each:
+        notes[paths[item]] = note
+        rejected += note.unusable
     return notes, rejected
 
 
@@ -208,18 +206,6 @@ def _whole_notes(out: Path, given: Container[Path]) -> tuple[dict[Path, Note], l
             notes[path] = replace(note, stamp="", records=left, unusable=gone)
             lost += () if path in given else gone
     return notes, lost
-
-
-def _reason(error: BaseException) -> str:
-    """Why a worker failed, where no rule foresaw it; an output that is full ends the run."""
-    if isinstance(error, WriteError):
-        raise error
-    if isinstance(error, KilledWorker):
-        return (
-            "the process that read it was killed, and again when it was read alone; most likely "
-            "it does not fit into memory"
-        )
-    return f"unforeseen {type(error).__name__}: {error}; please report it"
 
 
 def _salt_of(sources: Sequence[Source]) -> str:

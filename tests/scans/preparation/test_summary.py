@@ -24,6 +24,7 @@ def test_every_reason_is_shown_until_there_are_too_many() -> None:
     assert "/data/deep" not in text
     many = [Unusable(Path(f"/data/{n}.nii"), "found nothing") for n in range(100)]
     assert "and 80 more in rejected.parquet" in shown(closing_table([], many))
+    assert "and 80 more in list.csv" in shown(closing_table([], many, listed_in="list.csv"))
 
 
 def test_near_duplicates_are_shown_with_their_splits() -> None:

@@ -17,13 +17,17 @@ from selfscan.scans.record import ScanRecord
 _SHOWN = 20  # rows of a table; the rest is counted and stands in the store
 
 
-def closing_table(records: Iterable[ScanRecord], rejected: Iterable[Unusable]) -> RenderableType:
+def closing_table(
+    records: Iterable[ScanRecord], rejected: Iterable[Unusable], *, listed_in: str | None = None
+) -> RenderableType:
     """What the user should know when a store is done.
 
     Args:
         records: The scans in it.
         rejected: What was left out.
+        listed_in: What has all rows; None for the tables of the store.
     """
+    all_scans, all_rejected = (listed_in or f"{name}.parquet" for name in ("scans", "rejected"))
     kept, left_out = list(records), sorted(rejected, key=lambda item: str(item.path))
     scans = Table("kept", "scans")
     scans.add_row("all", str(len(kept)))
@@ -38,10 +42,10 @@ def closing_table(records: Iterable[ScanRecord], rejected: Iterable[Unusable]) -
         told = Table("warning", "scans")
         for warning, count in warnings.most_common(_SHOWN):
             told.add_row(escape(warning), str(count))
-        tables += [told, *_rest(len(warnings), "scans.parquet")]
+        tables += [told, *_rest(len(warnings), all_scans)]
     repeats = [scan for scan in kept if scan.near_duplicate_of is not None]
     if repeats:
-        tables += [_repeats(repeats, kept), *_rest(len(repeats), "scans.parquet")]
+        tables += [_repeats(repeats, kept), *_rest(len(repeats), all_scans)]
     if left_out:
         refused = Table(title=f"left out: {len(left_out)}", title_justify="left")
         refused.add_column("input", overflow="fold", ratio=1)
@@ -50,7 +54,7 @@ def closing_table(records: Iterable[ScanRecord], rejected: Iterable[Unusable]) -
         for item in left_out[:_SHOWN]:
             shown = item.path.relative_to(common) if common else item.path
             refused.add_row(escape(str(shown)), escape(item.reason))
-        tables += [refused, *_rest(len(left_out), "rejected.parquet")]
+        tables += [refused, *_rest(len(left_out), all_rejected)]
     return Group(*tables)
 
 
