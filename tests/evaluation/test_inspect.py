@@ -15,7 +15,7 @@ from small_store import write_small_store
 
 from selfscan.errors import SelfscanError
 from selfscan.evaluation.inspect import evenly, inspect
-from selfscan.evaluation.inspect_page import reason_class, without_paths
+from selfscan.evaluation.inspect_tiles import reason_class, without_paths
 from selfscan.scans.index import write_index
 from selfscan.scans.inputs.sources import Unusable
 from selfscan.scans.near_duplicates import reason_for

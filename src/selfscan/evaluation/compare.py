@@ -20,9 +20,10 @@ from selfscan.evaluation.cells import gather_scores, run_cells, score, tune
 from selfscan.evaluation.classify_recipe import ClassifyRecipe
 from selfscan.evaluation.guards import guard
 from selfscan.evaluation.illustrate import save_embeddings, save_organ_errors, save_pictures
-from selfscan.evaluation.outcome import best_rates, print_summary, save_outcome
+from selfscan.evaluation.outcome import print_summary, save_outcome
 from selfscan.evaluation.plan import Plan, Protocol
 from selfscan.evaluation.planning import announce, make_plan, settle
+from selfscan.evaluation.rates import best_rates
 from selfscan.evaluation.report import write_report
 from selfscan.files import claim_folder
 from selfscan.networks.backbone import BackboneConfig

@@ -8,7 +8,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from selfscan.evaluation.inspect_page import Inspection, write_page
+from selfscan.evaluation.inspect_page import write_page
+from selfscan.evaluation.inspect_tiles import Inspection
 from selfscan.evaluation.outliers import geometry_outliers, intensity_outliers
 from selfscan.evaluation.provenance import provenance
 from selfscan.evaluation.thumbnails import Look, look_at

@@ -38,15 +38,6 @@ def by_protocol(cases: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {name: part for name, part in parts.items() if len(part)}
 
 
-def best_rates(tried: Mapping[Cell, float]) -> dict[str, float]:
-    """The learning rate of each arm with the best validation score; empty where none was tried."""
-    best: dict[str, tuple[float, float]] = {}
-    for cell, score in tried.items():
-        if score > best.get(cell.arm.name, (-1.0, 0.0))[0]:
-            best[cell.arm.name] = (score, cell.learning_rate)
-    return {arm: rate for arm, (_, rate) in best.items()}
-
-
 def save_outcome(
     cases: pd.DataFrame,
     plan: Plan,

@@ -16,6 +16,7 @@ from selfscan.evaluation.cells import SCORES
 from selfscan.evaluation.classify_recipe import ClassifyRecipe
 from selfscan.evaluation.longer import extra_steps
 from selfscan.evaluation.plan import Arm, Plan, Protocol
+from selfscan.evaluation.rates import usual_rates
 from selfscan.evaluation.statistics import LONG, NOT_PRETRAINED, SCRATCH
 from selfscan.files import written_atomically
 from selfscan.networks.backbone import BackboneConfig
@@ -27,9 +28,6 @@ from selfscan.training.start import Start, starting_point
 from selfscan.training.tasks import Task
 
 PROTOCOLS = get_args(Protocol)
-
-# The default of the recipe and half a decade below and above it.
-LEARNING_RATES = (3e-4, 1e-3, 3e-3)
 
 # What a resumed comparison may add to; anything else would mix scores that do not compare.
 _MAY_GROW = ("arms", "subsets", "seeds", "learning_rates", "protocols")
@@ -130,21 +128,6 @@ def make_plan(
         classes_digest="" if classes is None else sha256(classes.read_bytes()).hexdigest(),
         classifying=classifying or ClassifyRecipe(),
     )
-
-
-def usual_rates(
-    recipe: FinetuneRecipe, protocols: Sequence[Protocol], *, can_choose: bool
-) -> tuple[float, ...]:
-    """The learning rates to choose from where nothing was said of them.
-
-    A network is not judged at a rate that suits only another: each arm has its choice
-    of `LEARNING_RATES`. None is tried where nothing is fine-tuned, without validation cases to
-    choose by, or where the recipe has another rate than its default, which somebody chose.
-    """
-    chosen = recipe.optimizer.learning_rate != FinetuneRecipe().optimizer.learning_rate
-    if chosen or not can_choose or "finetune" not in protocols:
-        return ()
-    return LEARNING_RATES
 
 
 def settle(plan: Plan, folder: Path) -> None:
