@@ -5,6 +5,7 @@ from itertools import permutations
 from pathlib import Path
 
 import pytest
+from plain_record import plain_record
 
 from selfscan.scans.contract import PreprocessingContract
 from selfscan.scans.index import settle
@@ -16,17 +17,11 @@ SETTINGS = Settings(PreprocessingContract(), "nearest", (), None, "salt")
 
 
 def record(name: str, *, content: str = "", channels: int = 1) -> ScanRecord:
-    return ScanRecord(
-        id=name,
-        subject=name,
+    return plain_record(
+        name,
         modality=("ct",) * channels,
-        shape=(2, 2, 2),
-        spacing=(1.0, 1.0, 1.0),
-        affine=((1.0, 0.0, 0.0, 0.0),) * 4,
         intensity_slope=(1.0,) * channels,
         intensity_intercept=(0.0,) * channels,
-        foreground_fraction=1.0,
-        foreground_box=((0, 0, 0), (2, 2, 2)),
         source_digest=content or name,
         volume_digest=content or name,
     )

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from plain_record import plain_record
 
 from selfscan.scans import near_duplicates as module
 from selfscan.scans.fingerprint import SIZE
@@ -24,19 +25,8 @@ def record(
     """A record of an image; `turn` changes one number of the fingerprint a little."""
     values = drawn(image, SIZE)
     values[0] += turn
-    return ScanRecord(
-        id=id,
-        subject=id,
-        modality=("ct",),
-        shape=(2, 2, 2),
-        spacing=(1.0, 1.0, 1.0),
-        affine=((1.0, 0.0, 0.0, 0.0),) * 4,
-        intensity_slope=(1.0,),
-        intensity_intercept=(0.0,),
-        foreground_fraction=1.0,
-        foreground_box=((0, 0, 0), (2, 2, 2)),
-        source_digest=id,
-        volume_digest=id,
+    return plain_record(
+        id,
         split=split,
         labelled=labelled,
         fingerprint=tuple(values.tolist()),
