@@ -22,8 +22,10 @@ import pyarrow.compute as pc
 
 from selfscan.errors import SelfscanError
 from selfscan.scans.columns import Columns
+from selfscan.scans.containment import require_names, require_own_entries
 from selfscan.scans.contract import PreprocessingContract
 from selfscan.scans.fingerprint import SIZE, Fingerprints, fingerprint
+from selfscan.scans.limits import require_shapes
 from selfscan.scans.record import Kind, ScanRecord, Voxel
 from selfscan.scans.volumes import VolumeFiles, damaged
 
@@ -49,11 +51,13 @@ class Store:
         path: The folder that `prepare` wrote.
 
     Raises:
-        SelfscanError: The folder is not a finished store.
+        SelfscanError: The folder is not a finished store, or leads out of itself.
     """
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
+        if self.path.is_dir():
+            require_own_entries(self.path)
         for name in ("contract.json", "scans.parquet"):
             if not (self.path / name).is_file():
                 raise SelfscanError(
@@ -92,7 +96,9 @@ class Store:
     @cached_property
     def _rows(self) -> pa.Table:
         """All columns, for records."""
-        return self.columns.table()
+        rows = self.columns.table()
+        require_names(self.columns.path, rows["id"].combine_chunks())
+        return rows
 
     @cached_property
     def ids(self) -> tuple[str, ...]:
@@ -133,7 +139,8 @@ class Store:
     @cached_property
     def shapes(self) -> npt.NDArray[np.int64]:
         """Voxels of each scan along (X, Y, Z), shape (scans, 3)."""
-        return np.asarray(self.columns["shape"].flatten(), dtype=np.int64).reshape(-1, 3)
+        flat = self.columns["shape"].flatten()
+        return require_shapes(self.columns.path, np.asarray(flat, dtype=np.int64).reshape(-1, 3))
 
     @cached_property
     def foreground_boxes(self) -> npt.NDArray[np.int64]:
@@ -169,7 +176,9 @@ class Store:
 
     @cached_property
     def _ids(self) -> pa.Array:
-        return self.columns["id"]
+        ids = self.columns["id"]
+        require_names(self.columns.path, ids)
+        return ids
 
     @cached_property
     def _numbers(self) -> dict[str, int]:

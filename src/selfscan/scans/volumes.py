@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from selfscan.files import written_atomically
+from selfscan.scans.containment import require_own
 from selfscan.scans.frames import Frame, chunks_and_blocks, damaged, read_frame
 from selfscan.scans.record import Voxel
 
@@ -109,6 +110,7 @@ class VolumeFiles:
 
         Raises:
             ScanError: The file is missing or damaged.
+            SelfscanError: It is none of the store's own.
         """
         try:
             return cut_box(self._open(path, length), start, size, outside)
@@ -117,6 +119,7 @@ class VolumeFiles:
 
     def _open(self, path: Path, length: int | None) -> _Opened:
         if path not in self._arrays:
+            require_own(path)
             if length is not None and path.stat().st_size != length:
                 raise damaged(path, f"{path.stat().st_size} bytes where there were {length}")
             if len(self._arrays) >= _OPEN_FILES:
