@@ -312,6 +312,6 @@ class Store:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         content: dict[str, Any] = json.loads(path.read_text())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise damaged(path, f"no readable JSON ({error})") from error
     return content

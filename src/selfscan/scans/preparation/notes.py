@@ -81,7 +81,7 @@ class Note:
             fields = json.loads(path.read_text())
             if fields.pop("digest", _digest(fields)) != _digest(fields):
                 return None
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, RecursionError):
             return None
         require_names(path, pa.array([row["id"] for row in fields["records"]], pa.string()))
         return cls(
