@@ -68,7 +68,10 @@ class Store:
         self.columns = Columns(self.path / "scans.parquet")
         names = self.path / "labels.json"
         named = _read_json(names) if names.exists() else {}
-        self.label_names: dict[int, str] = {int(value): name for value, name in named.items()}
+        try:
+            self.label_names: dict[int, str] = {int(v): str(name) for v, name in named.items()}
+        except (ValueError, AttributeError) as error:
+            raise damaged(names, "other than names by whole numbers") from error
         self._files = VolumeFiles()
 
     def __len__(self) -> int:
@@ -156,7 +159,14 @@ class Store:
     @cached_property
     def hounsfield(self) -> npt.NDArray[np.bool_]:
         """Whether each channel of each scan holds Hounsfield units, shape (scans, C)."""
-        is_ct = pc.equal(self.columns["modality"].flatten(), "ct")
+        modalities = self.columns["modality"]
+        fewest, most = pc.min_max(pc.list_value_length(modalities)).as_py().values()
+        if fewest != most or not most:
+            raise SelfscanError(
+                f"{self.columns.path}: found scans of {fewest} to {most} channels; expected as "
+                "many in each; run `selfscan prepare --resume`, or copy the index again"
+            )
+        is_ct = pc.equal(modalities.flatten(), "ct")
         return np.asarray(is_ct, dtype=bool).reshape(len(self), -1)
 
     def shape(self, i: int) -> Voxel:
@@ -269,7 +279,9 @@ class Store:
     def fingerprint(self, i: int) -> tuple[int, ...]:
         """What tells scan i again, 124 numbers; computed where the index lacks it."""
         record = self[i]
-        return record.fingerprint or fingerprint(self.read(i), record.hounsfield)
+        if len(record.fingerprint) == SIZE:
+            return record.fingerprint
+        return fingerprint(self.read(i), record.hounsfield)
 
     def fingerprints(self) -> Fingerprints:
         """What tells the scans again, shape (scans, 124)."""
