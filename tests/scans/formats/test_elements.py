@@ -30,6 +30,12 @@ def implicit(tag, value: bytes, length: int | None = None) -> bytes:
     return struct.pack("<HHI", *tag, len(value) if length is None else length) + value
 
 
+FRAGMENTS = explicit(
+    PIXELS,
+    b"OB",
+    implicit(ITEM, b"") + implicit(ITEM, b"12") + implicit(SEQUENCE_END, b""),
+    NO_LENGTH,
+)
 ENDLESS_ITEM = implicit(ITEM, b"", NO_LENGTH)
 
 
@@ -52,7 +58,9 @@ def test_what_fits_fits(tmp_path: Path) -> None:
         (name, pixels),
         (sequence, name, pixels),
         (explicit(SEQUENCE, b"SQ", ended, NO_LENGTH), name, pixels),
-        (explicit(PIXELS, b"OB", b"anything", NO_LENGTH),),
+        (FRAGMENTS, name),
+        (pixels, b"\0" * 7),
+        (pixels, b"\0" * 64),
         (explicit((9, 0x10), b"UN", implicit(ITEM, implicit((8, 0x1150), b"1.2."))), pixels),
     ):
         assert lengths_fit(file_of(tmp_path, EXPLICIT, *elements))
@@ -79,6 +87,10 @@ def test_what_fits_fits(tmp_path: Path) -> None:
         (BIG, explicit((0x10, 0x10), b"OB", b"A^B ", 4)),  # 67,108,864 the other way round
         (DEFLATED, explicit((0x10, 0x10), b"PN", b"A^B ")),
         (EXPLICIT, b"\x10\0\x10\0PN"),  # cut
+        (EXPLICIT, FRAGMENTS[:-8]),
+        (EXPLICIT, FRAGMENTS[:-8] + implicit(ITEM, b"", 0x70000000)),
+        (EXPLICIT, FRAGMENTS + implicit((0x10, 0x10), b"", 0x70000000)),
+        (EXPLICIT, explicit(PIXELS, b"OW", bytes(8)) + b"\xaa" * 12),  # behind the pixels
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused_without_memory(

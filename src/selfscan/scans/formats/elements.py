@@ -26,7 +26,7 @@ class _LengthError(Exception):
 
 
 def lengths_fit(path: Path) -> bool:
-    """Whether all elements up to the pixels end within the file, and their items within them.
+    """Whether all elements end within the file, and the items of sequences within these.
 
     Not so are truncated files, and those whose elements are deflated as a whole: what these claim
     is not known before they take the memory.
@@ -98,20 +98,20 @@ def _walk(
         tag, kind, length = encoding.element(file)
         if tag == until:
             return
-        if tag == _PIXELS and depth == 0:
-            if length != _UNDEFINED:
-                _require(file, length, end)
-            return
-        if length == _UNDEFINED:
+        if tag == _PIXELS and length == _UNDEFINED:
+            _pass_fragments(file, encoding, end)
+        elif length == _UNDEFINED:
             # What has an unknown length is a sequence, and of an unknown kind it is implicit.
             inner = encoding if kind == b"SQ" or not encoding.explicit else _implicit(encoding)
             _walk_items(file, inner, end, depth=depth, until=_SEQUENCE_END)
-            continue
-        _require(file, length, end)
-        past = file.tell() + length
-        if kind == b"SQ" or (not kind and length >= 8 and _begins_item(file, encoding)):
-            _walk_items(file, encoding, past, depth=depth, until=None)
-        file.seek(past)
+        else:
+            _require(file, length, end)
+            past = file.tell() + length
+            if kind == b"SQ" or (not kind and length >= 8 and _begins_item(file, encoding)):
+                _walk_items(file, encoding, past, depth=depth, until=None)
+            file.seek(past)
+        if tag == _PIXELS and depth == 0 and end - file.tell() < 8:
+            return  # a few bytes behind the last element, which no library takes for one
     if until is not None:
         raise _LengthError
 
@@ -132,6 +132,18 @@ def _walk_items(
             _walk(file, encoding, file.tell() + length, depth=depth + 1, until=None)
     if until is not None:
         raise _LengthError
+
+
+def _pass_fragments(file: BinaryIO, encoding: _Encoding, end: int) -> None:
+    """Pass over compressed pixels: items of bytes, to the tag that ends them."""
+    while True:
+        tag, _, length = encoding.element(file)
+        if tag == _SEQUENCE_END:
+            return
+        if tag != _ITEM:
+            raise _LengthError
+        _require(file, length, end)
+        file.seek(length, os.SEEK_CUR)
 
 
 def _implicit(encoding: _Encoding) -> _Encoding:
