@@ -145,7 +145,7 @@ def _cautions(found: Inspection, records: Sequence[ScanRecord]) -> list[str]:
             "you give this page."
             if found.paths
             else "Files left out are named by their row in rejected.parquet, from 0, which says "
-            "where they lie; inspect --paths true names them here."
+            "where they lie; inspect --paths names them here."
         )
     return told
 
