@@ -71,8 +71,9 @@ def dicom_name(relative: Path) -> str:
 
 def unknown_suffix(suffix: str) -> str:
     """Why a file of an unknown format is unusable."""
+    shown = f"the suffix {suffix!r}" if suffix in FOREIGN_SUFFIXES else "another suffix"
     return (
-        f"found the suffix {suffix!r}; expected one of {', '.join(KNOWN_SUFFIXES)}, or DICOM; "
+        f"found {shown}; expected one of {', '.join(KNOWN_SUFFIXES)}, or DICOM; "
         "convert it to NIfTI, with its spacing and orientation"
     )
 
