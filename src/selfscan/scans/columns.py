@@ -62,6 +62,8 @@ class Columns:
         except (pa.ArrowException, OSError) as error:
             raise self._damaged(error) from error
         require_filled(self.path, read, but=OPTIONAL)
+        if read.num_rows != (stated := self._file.metadata.num_rows):
+            raise self._damaged(ValueError(f"{read.num_rows} rows where it states {stated}"))
         return read if self._rows is None else read.take(pa.array(self._rows))
 
     def take(self, rows: _Rows) -> Columns:
