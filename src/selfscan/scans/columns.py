@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from selfscan.errors import SelfscanError
-from selfscan.scans.record import LATER, SCHEMA
+from selfscan.scans.filled import require_filled
+from selfscan.scans.record import LATER, OPTIONAL, SCHEMA
 
 _Rows = npt.NDArray[np.int64]
 
@@ -54,12 +55,13 @@ class Columns:
         """Some columns, all where none is named; read from the file each time.
 
         Raises:
-            SelfscanError: The file is damaged.
+            SelfscanError: The file is damaged, or lacks values.
         """
         try:
             read = self._file.read(columns=list(names) or None, use_threads=False)
         except (pa.ArrowException, OSError) as error:
             raise self._damaged(error) from error
+        require_filled(self.path, read, but=OPTIONAL)
         return read if self._rows is None else read.take(pa.array(self._rows))
 
     def take(self, rows: _Rows) -> Columns:
@@ -85,9 +87,9 @@ class Columns:
     def _open(self) -> None:
         try:
             self._file = pq.ParquetFile(self.path, page_checksum_verification=True)
-        except (pa.ArrowException, OSError) as error:
+            found = self._file.schema_arrow
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise self._damaged(error) from error
-        found = self._file.schema_arrow
         for field in SCHEMA:
             at = found.get_field_index(field.name)
             if at < 0 and field.name in LATER:

@@ -137,6 +137,8 @@ def sweep(out: Path, records: Iterable[ScanRecord]) -> None:
     names = {f"{record.id}.b2nd": record for record in records}
     for kind in ("volumes", "foreground", "labels"):
         for file in (out / kind).glob("*"):
+            if file.is_dir() and not file.is_symlink():
+                continue  # none of ours
             record = names.get(file.name)
             if record is None or (kind == "labels" and not record.labelled):
                 file.unlink()

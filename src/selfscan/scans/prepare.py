@@ -12,6 +12,7 @@ from typing import Literal, get_args
 from selfscan.errors import SelfscanError
 from selfscan.files import claim_folder, require_writable, written_atomically
 from selfscan.progress import console
+from selfscan.scans.containment import require_own_entries
 from selfscan.scans.contract import PreprocessingContract
 from selfscan.scans.crew import cores, stopped_by_signals
 from selfscan.scans.dry_run import dry_run as look_only
@@ -240,6 +241,7 @@ def _salt_of(sources: Sequence[Source], out: Path | None) -> str:
 
 def _claim_store(out: Path, contract: PreprocessingContract, new_salt: str) -> str:
     """Begin a store, or make sure that the one begun is of the same kind; return its salt."""
+    require_own_entries(out)
     begun, salt = out / "contract.json", out / SALT
     if begun.exists():
         PreprocessingContract.from_json(json.loads(begun.read_text())).require(contract)

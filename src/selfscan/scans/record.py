@@ -44,6 +44,7 @@ LATER = (
     "file_lengths",
     "file_digests",
 )  # columns that stores of earlier versions lack
+OPTIONAL = ("split", "near_duplicate_of")  # that not every scan has
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,10 @@ import pyarrow.compute as pc
 
 from selfscan.errors import SelfscanError
 from selfscan.scans.columns import Columns
+from selfscan.scans.containment import require_names, require_own_entries
 from selfscan.scans.contract import PreprocessingContract
 from selfscan.scans.fingerprint import SIZE, Fingerprints, fingerprint
+from selfscan.scans.limits import require_shapes
 from selfscan.scans.record import Kind, ScanRecord, Voxel
 from selfscan.scans.volumes import VolumeFiles, damaged
 
@@ -49,11 +51,13 @@ class Store:
         path: The folder that `prepare` wrote.
 
     Raises:
-        SelfscanError: The folder is not a finished store.
+        SelfscanError: The folder is not a finished store, or leads out of itself.
     """
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
+        if self.path.is_dir():
+            require_own_entries(self.path)
         for name in ("contract.json", "scans.parquet"):
             if not (self.path / name).is_file():
                 raise SelfscanError(
@@ -64,7 +68,10 @@ class Store:
         self.columns = Columns(self.path / "scans.parquet")
         names = self.path / "labels.json"
         named = _read_json(names) if names.exists() else {}
-        self.label_names: dict[int, str] = {int(value): name for value, name in named.items()}
+        try:
+            self.label_names: dict[int, str] = {int(v): str(name) for v, name in named.items()}
+        except (ValueError, AttributeError) as error:
+            raise damaged(names, "other than names by whole numbers") from error
         self._files = VolumeFiles()
 
     def __len__(self) -> int:
@@ -92,7 +99,9 @@ class Store:
     @cached_property
     def _rows(self) -> pa.Table:
         """All columns, for records."""
-        return self.columns.table()
+        rows = self.columns.table()
+        require_names(self.columns.path, rows["id"].combine_chunks())
+        return rows
 
     @cached_property
     def ids(self) -> tuple[str, ...]:
@@ -140,7 +149,8 @@ class Store:
     @cached_property
     def shapes(self) -> npt.NDArray[np.int64]:
         """Voxels of each scan along (X, Y, Z), shape (scans, 3)."""
-        return np.asarray(self.columns["shape"].flatten(), dtype=np.int64).reshape(-1, 3)
+        flat = self.columns["shape"].flatten()
+        return require_shapes(self.columns.path, np.asarray(flat, dtype=np.int64).reshape(-1, 3))
 
     @cached_property
     def foreground_boxes(self) -> npt.NDArray[np.int64]:
@@ -156,7 +166,14 @@ class Store:
     @cached_property
     def hounsfield(self) -> npt.NDArray[np.bool_]:
         """Whether each channel of each scan holds Hounsfield units, shape (scans, C)."""
-        is_ct = pc.equal(self.columns["modality"].flatten(), "ct")
+        modalities = self.columns["modality"]
+        fewest, most = pc.min_max(pc.list_value_length(modalities)).as_py().values()
+        if fewest != most or not most:
+            raise SelfscanError(
+                f"{self.columns.path}: found scans of {fewest} to {most} channels; expected as "
+                "many in each; run `selfscan prepare --resume`, or copy the index again"
+            )
+        is_ct = pc.equal(modalities.flatten(), "ct")
         return np.asarray(is_ct, dtype=bool).reshape(len(self), -1)
 
     def shape(self, i: int) -> Voxel:
@@ -176,7 +193,9 @@ class Store:
 
     @cached_property
     def _ids(self) -> pa.Array:
-        return self.columns["id"]
+        ids = self.columns["id"]
+        require_names(self.columns.path, ids)
+        return ids
 
     @cached_property
     def _numbers(self) -> dict[str, int]:
@@ -267,7 +286,9 @@ class Store:
     def fingerprint(self, i: int) -> tuple[int, ...]:
         """What tells scan i again, 124 numbers; computed where the index lacks it."""
         record = self[i]
-        return record.fingerprint or fingerprint(self.read(i), record.hounsfield)
+        if len(record.fingerprint) == SIZE:
+            return record.fingerprint
+        return fingerprint(self.read(i), record.hounsfield)
 
     def fingerprints(self) -> Fingerprints:
         """What tells the scans again, shape (scans, 124)."""
@@ -310,6 +331,6 @@ class Store:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         content: dict[str, Any] = json.loads(path.read_text())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise damaged(path, f"no readable JSON ({error})") from error
     return content

@@ -18,9 +18,9 @@ from selfscan.scans.crops.places import (
     require_size,
     voxel,
 )
+from selfscan.scans.frames import CHUNK
 from selfscan.scans.record import Voxel
 from selfscan.scans.store import Store
-from selfscan.scans.volumes import CHUNK
 
 
 @dataclass(frozen=True)
