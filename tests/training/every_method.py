@@ -101,9 +101,9 @@ def run(
         data: From `write_data`.
         out: The run folder.
         engine: Fields of the engine that are not as usual.
-        joint: Choose what does not depend on how a batch is spread over processes, and compute in
-            float64 for two steps only, where rounding cannot pass for a difference: PyTorch's batch norm on a CPU
-            gives gradients that are off by up to a hundredth in float32.
+        joint: Choose what does not depend on how a batch is spread over processes, for two steps
+            in float64, where rounding cannot pass for a difference: in float32 PyTorch's batch norm
+            on a CPU gives gradients that are off by up to a hundredth.
         batches: How many batches of the usual size are one here.
         resume: Go on with what is there.
         end: `asked`: one rank gets SIGTERM in the middle of the run. `lost`: all ranks fail in the
