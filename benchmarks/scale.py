@@ -11,13 +11,12 @@ import json
 import multiprocessing
 import os
 import pickle
-import resource
 import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +24,7 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
+from selfscan.scans.columns import ROWS
 from selfscan.scans.contract import PreprocessingContract
 from selfscan.scans.crops import (
     CropPolicy,
@@ -40,15 +40,19 @@ from selfscan.scans.crops import (
 )
 from selfscan.scans.crops.loading import CropDataset
 from selfscan.scans.crops.policies import label_counts
-from selfscan.scans.record import SCHEMA
+from selfscan.scans.fingerprint import DETAIL_KEPT, KEPT, SIZE
+from selfscan.scans.record import SCHEMA, Kind
 from selfscan.scans.seen import Seen
 from selfscan.scans.store import Store
 from selfscan.scans.volumes import write_volume
 from selfscan.scans.words import Box, Member, WordOrigin, Words, WordsHeader
 from selfscan.training.held_out import hold_out, pretraining_scans
 
+KINDS = get_args(Kind)
+DETAIL_SIZE = DETAIL_KEPT**3 - KEPT**3
 SHAPE = (288, 288, 128)
-SIZE = (64, 64, 32)
+CROP = (64, 64, 32)
+SEED = 2**62 - 1  # of crops: runs draw by seeds of so many bits
 FILES = 256
 KNOWN = "around labels, of scans drawn before"
 
@@ -56,7 +60,7 @@ KNOWN = "around labels, of scans drawn before"
 class ManyScans(Store):
     """A store in which many scans share the few files that there are."""
 
-    def file(self, kind: Literal["volumes", "foreground", "labels"], i: int) -> Path:
+    def file(self, kind: Kind, i: int) -> Path:
         """Where the voxels of scan i lie, as of the others that share them."""
         number = int(super().file(kind, i).stem) % FILES
         return self.path / kind / f"{number:08}.b2nd"
@@ -94,10 +98,8 @@ def start_table(path: Path, chosen: argparse.Namespace) -> Table:
         before, wall, cpu = resident_mib(), time.perf_counter(), time.process_time()
         result = function()
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        table.add_row(
-            name, f"{wall:.3f}", f"{cpu:.3f}", f"{resident_mib() - before:.0f}", f"{peak:.0f}"
-        )
+        grown, peak = resident_mib() - before, status_mib("VmHWM")
+        table.add_row(name, f"{wall:.3f}", f"{cpu:.3f}", f"{grown:.0f}", f"{peak:.0f}")
         return result
 
     store = timed("open", lambda: ManyScans(path))
@@ -126,14 +128,14 @@ def draw_table(path: Path, chosen: argparse.Namespace) -> Table:
     words = words_of(store, chosen)
     few = store.select(ids=store.ids[:FILES])
     policies: list[tuple[str, CropPolicy, bool]] = [
-        ("anywhere", UniformCrops(SIZE), False),
-        ("whole scans", WholeScans(SIZE), False),
-        ("two patients, one place", MatchedCrops(SIZE, "shared", "body"), False),
-        ("visual words", VisualWordCrops(words, UniformCrops(SIZE)), False),
-        ("in the body", ForegroundCrops(SIZE), True),
-        ("around labels", LabelCrops(SIZE), True),
-        (KNOWN, LabelCrops(SIZE), True),
-        ("lung", LungCrops(SIZE), True),
+        ("anywhere", UniformCrops(CROP), False),
+        ("whole scans", WholeScans(CROP), False),
+        ("two patients, one place", MatchedCrops(CROP, "shared", "body"), False),
+        ("visual words", VisualWordCrops(words, UniformCrops(CROP)), False),
+        ("in the body", ForegroundCrops(CROP), True),
+        ("around labels", LabelCrops(CROP), True),
+        (KNOWN, LabelCrops(CROP), True),
+        ("lung", LungCrops(CROP), True),
         ("overlapping pairs", OverlappingCrops((128, 128, 32)), True),
     ]
     table = Table(
@@ -145,14 +147,13 @@ def draw_table(path: Path, chosen: argparse.Namespace) -> Table:
         if name == KNOWN:
             for scan in range(len(few)):
                 label_counts(few, scan)
-        policy.check(source)
+        data = CropDataset(source, policy, seed=SEED, length=count)
         began = time.perf_counter()
-        policy.draw(source, np.random.default_rng([chosen.seed, 0]))
+        data.example(0)
         first, crops = time.perf_counter() - began, 0
         wall, cpu = time.perf_counter(), time.process_time()
         for number in range(count):
-            example = policy.draw(source, np.random.default_rng([chosen.seed, number]))
-            crops += len(example.crops)
+            crops += len(data.example(number).crops)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         table.add_row(
             name,
@@ -168,7 +169,7 @@ def draw_table(path: Path, chosen: argparse.Namespace) -> Table:
 def worker_table(path: Path, chosen: argparse.Namespace) -> Table:
     """What a worker of the loader costs, started either way."""
     scans, _ = hold_out(ManyScans(path), share=0.05, seed=chosen.seed)
-    data = CropDataset(scans, UniformCrops(SIZE), seed=chosen.seed, length=64)
+    data = CropDataset(scans, UniformCrops(CROP), seed=chosen.seed, length=64)
     data[0]
     sent = len(pickle.dumps(data)) / 2**20
     table = Table("workers", "sent to each, MiB", "first batch of two, s", "own memory of one, MiB")
@@ -188,16 +189,18 @@ def worker_table(path: Path, chosen: argparse.Namespace) -> Table:
 def write_store(path: Path, scans: int, seed: int) -> None:
     """An index as `prepare` writes it, four scans a patient, and the files of a few."""
     random = np.random.default_rng(seed)
-    for kind in ("volumes", "foreground", "labels"):
+    lengths = []
+    for kind in KINDS:
         (path / kind).mkdir(parents=True)
-        write_volume(path / kind / "first.b2nd", voxels_of(kind, random))
+        written = write_volume(path / kind / "first.b2nd", voxels_of(kind, random))
+        lengths.append(written.length)
         for number in range(FILES):
             (path / kind / f"{number:08}.b2nd").hardlink_to(path / kind / "first.b2nd")
     (path / "contract.json").write_text(json.dumps(PreprocessingContract().to_json()))
     affine = [np.eye(4).tolist()]
-    with pq.ParquetWriter(path / "scans.parquet", SCHEMA) as file:
-        for first in range(0, scans, 50_000):
-            n = min(50_000, scans - first)
+    with pq.ParquetWriter(path / "scans.parquet", SCHEMA, write_page_checksum=True) as file:
+        for first in range(0, scans, ROWS):
+            n = min(ROWS, scans - first)
             numbers = range(first, first + n)
             columns = {
                 "id": [f"{number:08}" for number in numbers],
@@ -215,7 +218,11 @@ def write_store(path: Path, scans: int, seed: int) -> None:
                 "split": random.choice(["train", "validation", "test"], n, p=[0.9, 0.05, 0.05]),
                 "labelled": np.ones(n, dtype=bool),
                 "warnings": [[]] * n,
-                "fingerprint": list(random.integers(-127, 128, (n, 124), dtype=np.int8)),
+                "fingerprint": list(random.integers(-127, 128, (n, SIZE), dtype=np.int8)),
+                "detail": list(random.integers(-127, 128, (n, DETAIL_SIZE), dtype=np.int8)),
+                "near_duplicate_of": pa.nulls(n, pa.string()),
+                "file_lengths": [lengths] * n,
+                "file_digests": [[random.bytes(32).hex() for _ in KINDS] for _ in numbers],
             }
             file.write_table(pa.table(columns, schema=SCHEMA))
 
@@ -239,14 +246,14 @@ def words_of(store: Store, chosen: argparse.Namespace) -> Words:
     contract = store.contract
     origin = WordOrigin(store.ids[0], (0.0, 0.0, 0.0))
     header = WordsHeader(
-        SIZE, "voxel", contract.spacing, contract.digest(), "", (origin,) * chosen.words
+        CROP, "voxel", contract.spacing, contract.digest(), "", (origin,) * chosen.words
     )
     digests = store.columns["volume_digest"]
     members = []
     for word in range(chosen.words):
         for rank, scan in enumerate(random.choice(len(store), 200, replace=False).tolist()):
-            start = tuple(random.integers(0, np.subtract(SHAPE, SIZE)).tolist())
-            box = Box(start, SIZE)
+            start = tuple(random.integers(0, np.subtract(SHAPE, CROP)).tolist())
+            box = Box(start, CROP)
             digest = digests[scan].as_py()
             members.append(
                 Member(word, "training", store.ids[scan], digest, rank, 0.0, box, (box, box))
@@ -256,8 +263,13 @@ def words_of(store: Store, chosen: argparse.Namespace) -> Words:
 
 def resident_mib() -> float:
     """Memory of this process that is in use now."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+    return status_mib("VmRSS")
+
+
+def status_mib(name: str) -> float:
+    """A field of this process's status; unlike `ru_maxrss` its peak is not that of its parent."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024
 
 
 def unshared_mib(process: int | None) -> float:

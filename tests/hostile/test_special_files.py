@@ -59,7 +59,7 @@ def test_a_pipe_of_voxels_beside_a_header_is_named(tmp_path: Path) -> None:
     pipe(tmp_path / "a.raw")
     header = "NDims = 3\nDimSize = 4 4 4\nElementType = MET_SHORT\nElementDataFile = a.raw\n"
     (tmp_path / "a.mhd").write_text(header)
-    with pytest.raises(ScanError, match=r"no data file a\.raw"):
+    with pytest.raises(ScanError, match="no data file beside it"):
         read(tmp_path / "a.mhd")
 
 

@@ -28,6 +28,41 @@ def test_rows_are_chosen_in_order_from_rows_chosen_before(store: Store) -> None:
     assert chosen.table("shape", "id")["shape"].to_pylist() == [[8, 7, 8], [9, 7, 8]]
 
 
+@pytest.fixture
+def parted(store: Store) -> Store:
+    """The store, its index in parts of one, two and one scans."""
+    index = store.path / "scans.parquet"
+    table = pq.read_table(index)
+    with pq.ParquetWriter(index, table.schema, write_page_checksum=True) as file:
+        for start, count in ((0, 1), (1, 2), (3, 1)):
+            file.write_table(table.slice(start, count))
+    return Store(store.path)
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 1, 0, 1], [2], [0, 3]])
+def test_rows_come_from_whichever_parts_hold_them(parted: Store, order: list[int]) -> None:
+    chosen = parted.columns.take(np.array(order))
+    ids = [f"scan-{i}" for i in order]
+    assert chosen["id"].to_pylist() == ids
+    assert chosen.rows(0, len(order))["id"].to_pylist() == ids
+    assert chosen.rows(0, 1)["id"].to_pylist() == ids[:1]
+    assert [parted[i].id for i in order] == ids
+    assert [record.id for record in parted.select(ids=ids)] == ids
+
+
+def test_parts_that_nobody_asks_for_are_not_read(parted: Store) -> None:
+    index = parted.path / "scans.parquet"
+    content = bytearray(index.read_bytes())
+    at = content.index(b"scan-3")
+    content[at] ^= 1
+    index.write_bytes(content)
+    damaged = Store(parted.path)
+    assert damaged[1].id == "scan-1"
+    assert damaged.select(where=np.arange(4) < 3).ids == ("scan-0", "scan-1", "scan-2")
+    with pytest.raises(SelfscanError, match="found a damaged index"):
+        damaged[3]
+
+
 def test_patients_are_numbered_in_the_order_of_their_digests(store: Store) -> None:
     _, expected = np.unique(store.subjects, return_inverse=True)
     assert store.patients.tolist() == expected.tolist()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 
 from selfscan.evaluation.inspect_page import write_page
@@ -77,7 +78,8 @@ def inspect(
     ahead = {*first_of, *first_of.values(), *repeated, *outliers}
     chosen = evenly([record.id in ahead for record in records], scans)
     left_out = evenly([named_in(item.reason) is not None for item in rejected], scans)
-    tasks: list[Store | Path] = [whole.select(ids=[records[i].id]) for i in chosen]
+    numbers = np.arange(len(whole))
+    tasks: list[Store | Path] = [whole.select(where=numbers == i) for i in chosen]
     tasks += [rejected[i].path for i in left_out]
     voxels = int(whole.shapes[chosen].prod(axis=1).sum()) + _FILE * len(left_out)
     looks = _look_at_all(tasks, workers or (cores() if voxels > _WORTH_PROCESSES else 1))

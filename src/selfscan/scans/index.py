@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from selfscan.files import written_atomically
+from selfscan.scans.columns import ROWS
 from selfscan.scans.inputs.sources import Source, Unusable
 from selfscan.scans.near_duplicates import marked, near_duplicates, preference, reason_for
 from selfscan.scans.parts import told_parts
@@ -21,7 +22,6 @@ from selfscan.scans.preparation.notes import Note, Settings, note_path
 from selfscan.scans.record import SCHEMA, ScanRecord
 
 KeepOrDrop = Literal["keep", "drop"]
-_ROWS = 20_000  # turned into columns at a time
 _REJECTED = pa.schema([("path", pa.string()), ("reason", pa.string())])
 
 
@@ -119,7 +119,7 @@ def write_index(
         with written_atomically(out / "labels.json") as temporary:
             temporary.write_text(json.dumps(named, indent=2, ensure_ascii=False) + "\n")
     waiting = iter(records)
-    part = list(islice(waiting, _ROWS))
+    part = list(islice(waiting, ROWS))
     if not part:
         return
     with (
@@ -129,7 +129,7 @@ def write_index(
         while part:
             rows = [record.to_row() for record in part]
             index.write_table(pa.Table.from_pylist(rows, schema=SCHEMA))
-            part = list(islice(waiting, _ROWS))
+            part = list(islice(waiting, ROWS))
 
 
 def sweep(out: Path, records: Iterable[ScanRecord]) -> None:

@@ -22,7 +22,7 @@ from selfscan.scans.index import KeepOrDrop, settle, sweep, write_index
 from selfscan.scans.ingesting import ingest_each
 from selfscan.scans.inputs.datalist import read_splits
 from selfscan.scans.inputs.sources import Found, Source, Unusable
-from selfscan.scans.integrity import find_damage
+from selfscan.scans.integrity import ScanFiles, find_damage
 from selfscan.scans.origins import named, write_origins
 from selfscan.scans.preparation.geometry import LabelResampling
 from selfscan.scans.preparation.notes import Note, Settings, is_done, note_path, stamp_of
@@ -215,7 +215,8 @@ def _whole_notes(out: Path, given: Container[Path]) -> tuple[dict[Path, Note], l
     """
     read = {path: Note.read(path) for path in sorted((out / "records").glob("[!.]*.json"))}
     notes = {path: note for path, note in read.items() if note is not None}
-    damage = find_damage((out, record) for note in notes.values() for record in note.records)
+    stored = [ScanFiles.of(record) for note in notes.values() for record in note.records]
+    damage = find_damage(out, stored)
     for file, found in damage.items():
         console.print(f"warning: {file}: found {found}", style="yellow", soft_wrap=True)
     found_in = {file.stem: found for file, found in damage.items()}

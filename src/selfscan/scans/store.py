@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from selfscan.errors import SelfscanError
-from selfscan.scans.columns import Columns
+from selfscan.scans.columns import ROWS, Columns
 from selfscan.scans.containment import require_names, require_own_entries
 from selfscan.scans.contract import PreprocessingContract
 from selfscan.scans.fingerprint import SIZE, Fingerprints, fingerprint
@@ -33,7 +33,6 @@ __all__ = ["AIR", "ScanRecord", "Store", "outside"]
 
 _KINDS: tuple[Kind, ...] = ("volumes", "foreground", "labels")
 AIR = -1024  # what lies outside a CT, in Hounsfield units
-_RECORDS = 4096  # put together at a time
 
 
 def outside(hounsfield: Sequence[bool] | npt.NDArray[np.bool_]) -> npt.NDArray[np.int16]:
@@ -80,11 +79,16 @@ class Store:
     def __getitem__(self, i: int) -> ScanRecord:
         if not 0 <= i < len(self):
             raise IndexError(f"scan {i} of a store of {len(self)}")
-        return ScanRecord.from_row(self._rows.slice(i, 1).to_pylist()[0])
+        return next(self._records(i, i + 1))
 
     def __iter__(self) -> Iterator[ScanRecord]:
-        for batch in self._rows.to_batches(max_chunksize=_RECORDS):
-            yield from map(ScanRecord.from_row, batch.to_pylist())
+        for start in range(0, len(self), ROWS):
+            yield from self._records(start, min(start + ROWS, len(self)))
+
+    def _records(self, start: int, past: int) -> Iterator[ScanRecord]:
+        rows = self.columns.rows(start, past)
+        require_names(self.columns.path, rows["id"].combine_chunks())
+        return map(ScanRecord.from_row, rows.to_pylist())
 
     def __getstate__(self) -> dict[str, Any]:
         """Open files and arrays stay behind; a worker reads its own."""
@@ -95,13 +99,6 @@ class Store:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._files = VolumeFiles()
-
-    @cached_property
-    def _rows(self) -> pa.Table:
-        """All columns, for records."""
-        rows = self.columns.table()
-        require_names(self.columns.path, rows["id"].combine_chunks())
-        return rows
 
     @cached_property
     def ids(self) -> tuple[str, ...]:

@@ -41,7 +41,8 @@ class EngineConfig:
         threads: Threads of CPU operations; None leaves PyTorch's choice. Results to the last bit
             hold for a fixed number only.
         check_files: Whether the files of a store are compared with their digests before they are
-            used; each is read once more for it.
+            used. Each is read once more for it; a large store remembers what was found whole, and
+            only what is new or has changed is read again.
     """
 
     accelerator: Accelerator = "auto"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lightning_fabric import Fabric
 
 from selfscan.errors import ScanError
@@ -13,6 +15,8 @@ from selfscan.training.engine import EngineConfig
 def require_intact_on_each_node(engine: EngineConfig, fabric: Fabric, *stores: Store) -> None:
     """Check the files of scans, once on each machine; all ranks hear how it went.
 
+    The first machine goes ahead: where all have one store, the others find what it remembers.
+
     Args:
         engine: Whether to check at all.
         fabric: Launched.
@@ -23,15 +27,18 @@ def require_intact_on_each_node(engine: EngineConfig, fabric: Fabric, *stores: S
     """
     if not engine.check_files:
         return
-    error: ScanError | None = None
-    if fabric.local_rank == 0:
-        try:
-            require_intact(*stores)
-        except ScanError as found:
-            error = found
+    error = _damage_in(stores) if fabric.is_global_zero else None
     if heard := fabric.broadcast(error):
         raise heard
     # Where nodes have copies of their own, one of them may be damaged and the first not.
-    if error is not None:
+    if fabric.local_rank == 0 and not fabric.is_global_zero and (error := _damage_in(stores)):
         raise error
     fabric.barrier()
+
+
+def _damage_in(stores: Sequence[Store]) -> ScanError | None:
+    try:
+        require_intact(*stores)
+    except ScanError as found:
+        return found
+    return None

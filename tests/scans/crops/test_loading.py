@@ -60,6 +60,15 @@ def test_an_item_depends_on_seed_and_number_alone(store) -> None:
     assert any(other[i].example.crops != backwards[i].example.crops for i in range(20))
 
 
+@pytest.mark.parametrize("seed", [0, 3, 2**32 - 1, 2**32, 2**63 - 1])
+@pytest.mark.parametrize("number", [0, 5, 2**32 + 1])
+def test_examples_are_those_of_numpys_own_generator(store, seed: int, number: int) -> None:
+    policy = UniformCrops((4, 5, 6), count=3)
+    data = CropDataset(store, policy, seed=seed, length=1, first=number)
+    expected = policy.draw(store, np.random.default_rng([seed, number]))
+    assert data.example(0) == expected
+
+
 @pytest.mark.slow
 def test_workers_ranks_and_restarts_change_nothing(store) -> None:
     data = CropDataset(store, ForegroundCrops((8, 8, 8)), seed=1, length=48, with_labels=True)

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 from selfscan.errors import SelfscanError
-from selfscan.scans.crops.policies import ForegroundCrops, LabelCrops, UniformCrops
+from selfscan.scans.crops.policies import (
+    ForegroundCrops,
+    LabelCrops,
+    UniformCrops,
+    label_counts,
+)
 
 SHAPE = (40, 36, 20)
 
@@ -75,6 +80,18 @@ def test_label_crops_draw_classes_alike_and_voxels_alike(make_store, random) -> 
     anywhere = LabelCrops((3, 3, 1), foreground_share=0.0)
     starts = np.array([anywhere.draw(store, random).crops[0].start for _ in range(100)])
     assert starts.max(axis=0).tolist() > [90, 70, 60]
+
+
+@pytest.mark.parametrize(("highest", "dtype"), [(1, np.uint8), (63, np.uint8), (300, np.int16)])
+def test_labels_are_counted_chunk_by_chunk(make_store, random, highest: int, dtype) -> None:
+    labels = random.integers(0, highest + 1, (70, 66, 20)).astype(dtype)
+    labels[64:] = 0
+    store = make_store([random.integers(-100, 100, labels.shape).astype(np.int16)], labels=[labels])
+    counts = label_counts(store, 0)
+    assert counts.shape == (labels.max() + 1, 4)
+    for label in (1, highest):  # 0 is also what lies outside
+        chunks = [labels[i : i + 64, j : j + 64] for i in (0, 64) for j in (0, 64)]
+        assert counts[label].tolist() == [(chunk == label).sum() for chunk in chunks]
 
 
 def test_an_empty_label_map_still_gives_crops(make_store, random) -> None:

@@ -1,7 +1,12 @@
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
+from selfscan.scans.find import find
+from selfscan.scans.inputs.pairs import with_labels
+from selfscan.scans.inputs.sources import Found
 from selfscan.scans.inputs.walk import case_name, walk
 
 
@@ -77,6 +82,31 @@ def test_links_are_followed_and_loops_end(tmp_path):
     (root / "far").symlink_to(tmp_path / "far")
     (root / "a" / "loop").symlink_to(root)
     assert [source.name for source in walk(root).sources] == ["a__x", "far__y"]
+
+
+@pytest.mark.parametrize("kind", ["plain", "listed", "labels"])
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch, kind):
+    closed = tmp_path / "scans" / "closed"
+    closed.mkdir(parents=True)
+    (tmp_path / "scans" / "a.nii.gz").touch()
+    list_folder = os.scandir
+
+    def scandir(path):
+        if Path(path) == closed:
+            raise PermissionError(errno.EACCES, "Permission denied", str(closed))
+        return list_folder(path)
+
+    if kind == "listed":
+        (tmp_path / "scans" / "dataset.json").write_text('{"training": [{"image": "a.nii.gz"}]}')
+    monkeypatch.setattr(os, "scandir", scandir)
+    if kind == "labels":
+        found = with_labels(Found(), [], tmp_path / "scans")
+    else:
+        found = find([tmp_path / "scans"])
+        assert [source.images[0].name for source in found.sources] == ["a.nii.gz"]
+    reasons = [item.reason for item in found.unusable if item.path == closed]
+    assert len(reasons) == 1
+    assert "cannot be listed (Permission denied); expected" in reasons[0]
 
 
 def test_folders_can_be_left_out(tmp_path):

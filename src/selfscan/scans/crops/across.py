@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from math import ceil
+from operator import sub
 from typing import Literal, get_args
 
 import numpy as np
@@ -11,13 +14,14 @@ import numpy.typing as npt
 
 from selfscan.errors import SelfscanError
 from selfscan.scans.crops.examples import Crop, Example
-from selfscan.scans.crops.places import moved_inside, require_size, voxel
+from selfscan.scans.crops.places import moved_inside, require_size
 from selfscan.scans.record import Voxel
 from selfscan.scans.store import Store
 
 Place = Literal["center", "shared", "whole"]
 Within = Literal["scan", "body"]
 Box = tuple[Voxel, Voxel]
+_MIDDLE = (0.5, 0.5, 0.5)
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ class MatchedCrops:
             second = _of_another_patient(store, first, random)
         else:
             second = int(random.integers(len(store)))
-        fraction = random.random(3) if self.place == "shared" else np.full(3, 0.5)
+        fraction = random.random(3).tolist() if self.place == "shared" else _MIDDLE
         crops = [
             self._crop(scan, store.shape(scan), store.foreground_box(scan), fraction)
             for scan in (first, second)
@@ -91,18 +95,20 @@ class MatchedCrops:
             shape: Voxels of the scan along (X, Y, Z).
             body: First voxel of the box around its body, and one past the last.
         """
-        return self._crop(0, shape, body, np.full(3, 0.5))
+        return self._crop(0, shape, body, _MIDDLE)
 
-    def _crop(self, scan: int, shape: Voxel, body: Box, fraction: npt.NDArray[np.float64]) -> Crop:
+    def _crop(self, scan: int, shape: Voxel, body: Box, fraction: Sequence[float]) -> Crop:
         """The crop at fractions of the room that it has along (X, Y, Z)."""
         low, past = body if self.within == "body" else ((0, 0, 0), shape)
-        extent = np.subtract(past, low)
+        x, y, z = map(sub, past, low)
         if self.place == "whole":
-            return Crop(scan, low, self.size, extent=voxel(extent))
-        room = extent - self.size
-        steps = np.where(room >= 0, fraction, 0.5) * room
+            return Crop(scan, low, self.size, extent=(x, y, z))
+        rooms = map(sub, (x, y, z), self.size)
         # Rounded, and a tie down, so that the middle is that of every other policy: room // 2.
-        start = low + np.ceil(steps - 0.5).astype(np.int64)
+        start = (
+            first + ceil((part if room >= 0 else 0.5) * room - 0.5)
+            for first, room, part in zip(low, rooms, fraction, strict=True)
+        )
         return Crop(scan, moved_inside(start, shape, self.size), self.size)
 
 

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from selfscan.errors import SelfscanError
 from selfscan.scans.crops.batch import Batch, Item, collate
-from selfscan.scans.crops.examples import CropPolicy
+from selfscan.scans.crops.examples import CropPolicy, Example
 from selfscan.scans.crops.reading import read_labels, read_volume
 from selfscan.scans.store import Store
 
@@ -56,24 +56,35 @@ class CropDataset(Dataset[Item]):
         policy.check(store)
         self.store, self.policy, self.seed = store, policy, seed
         self.length, self.first, self.with_labels = length, first, with_labels
+        self._seed_words = _words(seed)
 
     def __len__(self) -> int:
         return self.length
 
-    def __getitem__(self, i: int) -> Item:
+    def example(self, i: int) -> Example:
+        """Which crops item i holds, drawn as by `default_rng([seed, number])`."""
         if not 0 <= i < self.length:
             raise IndexError(f"example {i} of {self.length}")
-        number = self.first + i
-        example = self.policy.draw(self.store, np.random.default_rng([self.seed, number]))
+        # Made of the same words as by NumPy from a list, which takes it as long as the draw itself.
+        key = np.array([*self._seed_words, *_words(self.first + i)], dtype=np.uint32)
+        return self.policy.draw(self.store, np.random.default_rng(key))
+
+    def __getitem__(self, i: int) -> Item:
+        example = self.example(i)
         crops = example.crops
         labels = [read_labels(self.store, crop) for crop in crops] if self.with_labels else None
         return Item(
             volumes=np.stack([read_volume(self.store, crop) for crop in crops]),
             hounsfield=self.store.hounsfield[[crop.scan for crop in crops]],
-            number=number,
+            number=self.first + i,
             example=example,
             labels=None if labels is None else np.stack(labels).astype(np.int64),
         )
+
+
+def _words(number: int) -> list[int]:
+    """A number in base 2^32, its lowest digit first: what NumPy makes of it as a seed."""
+    return [number >> low & 0xFFFFFFFF for low in range(0, max(number.bit_length(), 1), 32)]
 
 
 def batches(

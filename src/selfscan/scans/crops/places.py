@@ -20,9 +20,9 @@ def foreground_voxel(store: Store, scan: int, random: np.random.Generator) -> np
     """A voxel (X, Y, Z) of a scan's body, each equally likely; tries voxels of the body's box."""
     first, past = store.foreground_box(scan)
     for _ in range(_TRIES):
-        place: npt.NDArray[np.int64] = random.integers(first, past)
-        if store.read_foreground(scan, voxel(place), (1, 1, 1)).item():
-            return place
+        x, y, z = map(int, map(random.integers, first, past))
+        if store.read_foreground(scan, (x, y, z), (1, 1, 1)).item():
+            return np.array((x, y, z), dtype=np.int64)
     extent = np.subtract(past, first)
     inside = np.flatnonzero(store.read_foreground(scan, first, voxel(extent)))
     chosen = inside[random.integers(len(inside))]

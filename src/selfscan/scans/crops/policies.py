@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import sub
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +23,8 @@ from selfscan.scans.crops.places import (
 from selfscan.scans.frames import CHUNK
 from selfscan.scans.record import Voxel
 from selfscan.scans.store import Store
+
+_FEW_LABELS = 64  # are sooner counted one by one than as the integers that bincount makes of them
 
 
 @dataclass(frozen=True)
@@ -139,7 +143,7 @@ class LabelCrops:
 def label_counts(store: Store, scan: int) -> npt.NDArray[np.int64]:
     """How many voxels of each label each chunk of 64 voxels a side holds, (labels, chunks)."""
     chunks = [
-        np.bincount(store.read_labels(scan, start, (CHUNK,) * 3).ravel(), minlength=1)
+        _voxels_of_each(store.read_labels(scan, start, (CHUNK,) * 3))
         for start in _chunk_starts(store.shape(scan))
     ]
     counts = np.zeros((max(map(len, chunks)), len(chunks)), dtype=np.int64)
@@ -148,19 +152,29 @@ def label_counts(store: Store, scan: int) -> npt.NDArray[np.int64]:
     return counts
 
 
+def _voxels_of_each(labels: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """How many voxels there are of label 0, 1, and so on."""
+    highest = int(labels.max())
+    if highest < _FEW_LABELS:
+        return np.array([np.count_nonzero(labels == label) for label in range(highest + 1)])
+    return np.bincount(labels.ravel())
+
+
 def _chunk_starts(shape: Voxel) -> list[Voxel]:
     x, y, z = (range(0, length, CHUNK) for length in shape)
     return [(i, j, k) for i in x for j in y for k in z]
 
 
 def _anywhere(scan: int, shape: Voxel, size: Voxel, random: np.random.Generator) -> Crop:
-    room = np.subtract(shape, size)
-    start = np.where(room >= 0, random.integers(0, np.maximum(room, 0) + 1), room // 2)
-    return Crop(scan, voxel(start), size)
+    x, y, z = (
+        int(random.integers(room + 1)) if room >= 0 else room // 2 for room in map(sub, shape, size)
+    )
+    return Crop(scan, (x, y, z), size)
 
 
 def _around(scan: int, center: npt.NDArray[np.int64], shape: Voxel, size: Voxel) -> Crop:
-    return Crop(scan, moved_inside(center - np.array(size) // 2, shape, size), size)
+    start = (at - side // 2 for at, side in zip(center.tolist(), size, strict=True))
+    return Crop(scan, moved_inside(start, shape, size), size)
 
 
 def _one(crop: Crop) -> Example:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import sub
 from typing import get_args
 
 import numpy as np
 
 from selfscan.scans.crops.across import Within
 from selfscan.scans.crops.examples import Crop, Example
-from selfscan.scans.crops.places import require_size, voxel
+from selfscan.scans.crops.places import require_size
 from selfscan.scans.record import Voxel
 from selfscan.scans.store import Store
 
@@ -43,4 +44,5 @@ class WholeScans:
         """The crop of this scan."""
         whole = ((0, 0, 0), store.shape(scan))
         low, past = store.foreground_box(scan) if self.within == "body" else whole
-        return Crop(scan, low, self.size, extent=voxel(np.subtract(past, low)))
+        x, y, z = map(sub, past, low)
+        return Crop(scan, low, self.size, extent=(x, y, z))

@@ -39,9 +39,10 @@ def with_labels(found: Found, roots: Sequence[Path], labels: Path) -> Found:
     Names are compared without suffix, and with the folders between, below `labels` and below the
     first of `roots` that holds the image; a DICOM folder has the name of the folder.
     """
+    unusable: list[Unusable] = []
     maps = {
         _key(file.relative_to(labels)): file
-        for _, files in files_by_folder(labels)
+        for _, files in files_by_folder(labels, unusable=unusable)
         for file in files
         if suffix_of(file) in KNOWN_SUFFIXES
     }
@@ -51,8 +52,8 @@ def with_labels(found: Found, roots: Sequence[Path], labels: Path) -> Found:
         root = next((root for root in roots if image.is_relative_to(root)), None)
         own = maps.pop(_key(image.relative_to(root)), None) if root else None
         sources.append(replace(source, labels=own) if own else source)
-    alone = [Unusable(file, _NO_IMAGE) for file in maps.values()]
-    return Found(sources, found.unusable + alone, found.label_names)
+    unusable += [Unusable(file, _NO_IMAGE) for file in maps.values()]
+    return Found(sources, found.unusable + unusable, found.label_names)
 
 
 def _key(relative: Path) -> str:

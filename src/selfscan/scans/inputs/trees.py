@@ -99,8 +99,8 @@ def _not_listed(folder: Path, found: Found, name: str) -> list[Unusable]:
     listed = {path.resolve() for source in found.sources for path in source.images}
     listed |= {source.labels.resolve() for source in found.sources if source.labels}
     listed |= {wrong.path.resolve() for wrong in found.unusable}
-    left_out = []
-    for place, files in files_by_folder(folder):
+    left_out: list[Unusable] = []
+    for place, files in files_by_folder(folder, unusable=left_out):
         images = [file for file in files if suffix_of(file) in KNOWN_SUFFIXES]
         count = sum(file.resolve() not in listed for file in images)
         if count:

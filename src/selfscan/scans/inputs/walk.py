@@ -27,14 +27,15 @@ def walk(root: Path, *, but: Collection[Path] = ()) -> Found:
 
     Links are followed, each folder once. Hidden files and what is no image are passed over;
     volumes in formats that cannot be read, and files whose names say that they are label maps, are
-    unusable. A DICOM folder is named by a digest: its own name is often that of a patient.
+    unusable, as are folders that cannot be listed. A DICOM folder is named by a digest: its own
+    name is often that of a patient.
 
     Args:
         root: The folder.
         but: Folders to leave out.
     """
     found = Found()
-    for folder, files in files_by_folder(root, but=but):
+    for folder, files in files_by_folder(root, but=but, unusable=found.unusable):
         relative = folder.relative_to(root)
         others = []
         for file in files:
@@ -78,10 +79,27 @@ def unknown_suffix(suffix: str) -> str:
     )
 
 
-def files_by_folder(root: Path, *, but: Collection[Path] = ()) -> Iterator[tuple[Path, list[Path]]]:
-    """A folder and all below it, each once, with the files that are not passed over, sorted."""
+def files_by_folder(
+    root: Path, *, but: Collection[Path] = (), unusable: list[Unusable] | None = None
+) -> Iterator[tuple[Path, list[Path]]]:
+    """A folder and all below it, each once, with the files that are not passed over, sorted.
+
+    Args:
+        root: The folder.
+        but: Folders to leave out.
+        unusable: Where folders go that cannot be listed.
+    """
+
+    def note(error: OSError) -> None:
+        if unusable is not None:
+            reason = (
+                f"found a folder that cannot be listed ({error.strerror}); expected one whose "
+                "scans can be found; check its permissions and the disk"
+            )
+            unusable.append(Unusable(Path(error.filename), reason))
+
     visited = {path.resolve() for path in but}
-    for name, folders, files in os.walk(root, followlinks=True):
+    for name, folders, files in os.walk(root, followlinks=True, onerror=note):
         folder = Path(name)
         if folder.resolve() in visited:
             folders.clear()
