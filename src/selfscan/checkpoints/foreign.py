@@ -55,8 +55,8 @@ def read_content(path: Path) -> Mapping[str, Any]:
         raise SelfscanError(f"{path}: found {found}; expected a .pt or .pth file of weights")
     if found := inflating(path):
         raise SelfscanError(
-            f"{path}: found {found}; expected tensors stored as they are, as torch.save writes "
-            "them; save the network's state dictionary where you trust the file"
+            f"{path}: found {found}; expected tensors by name, stored as torch.save writes them; "
+            "copy it again, or save the network's state dictionary where you trust the file"
         )
     try:
         with torch.serialization.safe_globals(_NUMBERS):
