@@ -102,3 +102,15 @@ def test_archives_that_would_inflate_are_refused_before_they_are_read(
     found = "compressed parts" if method == zipfile.ZIP_DEFLATED else "bytes that claim"
     with pytest.raises(SelfscanError, match=found):
         read_tensors(tmp_path / "b.pt")
+
+
+def test_archives_that_python_cannot_list_are_not_handed_on(tmp_path: Path, monkeypatch) -> None:
+    torch.save({"a": torch.zeros(10)}, tmp_path / "a.pt")
+    content = (tmp_path / "a.pt").read_bytes()
+    listed = content.index(b"PK\x01\x02")
+    name = content.index(b"data.pkl", listed)
+    flag = content[: listed + 9] + b"\x08" + content[listed + 10 : name]  # names are UTF-8
+    (tmp_path / "a.pt").write_bytes(flag + b"\xff" + content[name + 1 :])
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("read"))
+    with pytest.raises(SelfscanError, match="no readable file of PyTorch"):
+        read_tensors(tmp_path / "a.pt")

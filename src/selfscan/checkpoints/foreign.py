@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -54,8 +55,8 @@ def read_content(path: Path) -> Mapping[str, Any]:
         raise SelfscanError(f"{path}: found {found}; expected a .pt or .pth file of weights")
     if found := inflating(path):
         raise SelfscanError(
-            f"{path}: found {found}; expected tensors stored as they are, as torch.save writes "
-            "them; save the network's state dictionary where you trust the file"
+            f"{path}: found {found}; expected tensors by name, stored as torch.save writes them; "
+            "copy it again, or save the network's state dictionary where you trust the file"
         )
     try:
         with torch.serialization.safe_globals(_NUMBERS):
@@ -80,11 +81,14 @@ def inflating(path: Path) -> str:
 
     PyTorch stores tensors as they are, and takes what the archive claims before it reads.
     """
+    with path.open("rb") as file:
+        if file.read(4) != b"PK\x03\x04":
+            return ""  # no archive: of the older format, or damaged, which the reader says
     try:
-        with zipfile.ZipFile(path) as file:
-            members = file.infolist()
-    except (zipfile.BadZipFile, OSError, NotImplementedError):
-        return ""  # no archive: of the older format, or damaged, which the reader says
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError, struct.error):
+        return "no readable file of PyTorch"  # PyTorch may read what Python does not
     claimed = sum(member.file_size for member in members)
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):
         return "an archive of compressed parts"

@@ -32,7 +32,7 @@ def backbone_from_plans(path: Path, *, configuration: str = "3d_fullres") -> NNU
         order = plans["transpose_forward"]
         described = chosen["architecture"]
         name, arguments = described["network_class_name"], described["arch_kwargs"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise SelfscanError(
             f"{path}: found no network of a configuration {configuration!r} ({error!r}); expected "
             "the plans of nnU-Net 2.4 or later, as nnUNetv2_plan_experiment writes them"

@@ -90,7 +90,7 @@ def _require_intact(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as file:
             part = inflating(path) or file.testzip()
-    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:
         part = str(error)
     if part is not None:
         raise SelfscanError(
