@@ -164,8 +164,9 @@ def of_lightning(store: Path, out: Path) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("launched", [of_torchrun, of_lightning])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("launched", "number"), [(of_torchrun, signal.SIGTERM), (of_lightning, signal.SIGINT)]
+)
 def test_a_signal_to_all_processes_leaves_the_state_of_that_step(
     tmp_path: Path, launched: Callable[[Path, Path], list[str]], number: int
 ) -> None:

@@ -75,7 +75,7 @@ def finetune(
     Raises:
         SelfscanError: Too few labelled cases, weights that do not fit, or a folder in the way.
         ContractError: The store was prepared otherwise than what the checkpoint was trained on.
-        Interrupted: SIGINT or SIGTERM came; the state is saved.
+        Interrupted: SIGINT, SIGTERM or SIGUSR1 came; the state is saved.
         ValueError: Arguments that contradict each other, or a network that cannot segment.
     """
     arguments = dict(locals())

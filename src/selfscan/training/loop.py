@@ -114,7 +114,7 @@ def fit(
         alarms: Validation values to watch, from a tenth of the steps on.
 
     Raises:
-        Interrupted: SIGINT or SIGTERM came; the state is saved.
+        Interrupted: SIGINT, SIGTERM or SIGUSR1 came; the state is saved.
         SelfscanError: The gradient is not finite.
     """
     stepper = Stepper(

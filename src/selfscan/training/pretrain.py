@@ -93,7 +93,7 @@ def pretrain(
     Raises:
         SelfscanError: The store, the folder, the checkpoint or the words cannot be used.
         ValueError: The parts do not fit together.
-        Interrupted: SIGINT or SIGTERM came; the state is saved.
+        Interrupted: SIGINT, SIGTERM or SIGUSR1 came; the state is saved.
     """
     out, source = Path(out), Store(store)
     chosen = method_config(method) if isinstance(method, str) else method
