@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pickle
 import signal
+from pathlib import Path
 
-from selfscan.errors import Interrupted, ScanError
+from selfscan.errors import Interrupted, ScanError, without_names
 
 
 def test_a_scan_error_says_what_was_found_expected_and_to_do() -> None:
@@ -23,3 +24,9 @@ def test_an_interruption_says_how_to_go_on_and_travels_between_processes() -> No
     for one in (error, pickle.loads(pickle.dumps(error))):
         assert str(one) == "stopped by SIGTERM; step 7 is saved"
         assert one.exit_code == 143
+
+
+def test_what_others_say_of_a_file_is_told_without_its_name() -> None:
+    file = Path("/scans/DOE^JANE/ct of jane.nii")
+    said = f"cannot open {file}: ct of jane.nii is locked"
+    assert without_names(said, [file]) == "cannot open the file: the file is locked"

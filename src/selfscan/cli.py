@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; return the exit code.
 
     0: done. 2: an error in what was given. 3: done, with inputs left out, under `--strict`.
-    130 and 143: stopped by SIGINT or SIGTERM, with a checkpoint to resume from.
+    130, 138 and 143: stopped by SIGINT, SIGUSR1 or SIGTERM, with a checkpoint to resume from.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or given[0] in ("-h", "--help"):

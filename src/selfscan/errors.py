@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -63,6 +64,17 @@ class ScanError(SelfscanError):
 
 class ContractError(SelfscanError):
     """Data prepared one way meet a model that was trained on data prepared another way."""
+
+
+def without_names(text: str, files: Iterable[Path]) -> str:
+    """What another program says of files, without their names, which may be those of patients.
+
+    Whoever shows it names the file beside it, where names belong.
+    """
+    for file in files:
+        for name in (str(file.resolve()), str(file), file.name):
+            text = text.replace(name, "the file")
+    return text
 
 
 def _rebuild_scan_error(path: str, found: str, expected: str, remedy: str) -> ScanError:

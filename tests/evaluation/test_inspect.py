@@ -38,7 +38,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rejected = [
         Unusable(secret / "copy.nii.gz", reason_for("scan-2")),
         Unusable(secret / "empty.nii.gz", "found an empty file of 0 bytes; expected a scan"),
-        Unusable(secret / "b.nii.gz", f"found it twice, the first time as {secret}/a.nii.gz; x"),
+        Unusable(secret / "b.nii.gz", "found it listed twice; x"),
         Unusable(secret / "x.nii", "found 1,376 bytes that hold too little; expected more"),
     ]
     write_index(store, rows, rejected, {0: "background", 1: "ball"})
@@ -61,10 +61,17 @@ def test_the_page_is_whole_private_and_fetches_nothing(page: Path) -> None:
         "10 scans kept, 4 left out",
         "1 scans are near-duplicates of a test or validation case",
         "16 × 16 × 16, 32 × 32 × 32 mm",
-        "empty.nii.gz",
+        "row 2, .nii.gz",
         "the file is not where it was",
     ):
         assert said in text
+
+
+def test_files_left_out_are_named_by_their_path_only_where_asked(page: Path) -> None:
+    text = inspect(page.parent, paths=True, out=page.parent / "paths.html", workers=1).read_text()
+    assert "empty.nii.gz" in text
+    assert "by their path" in text
+    assert "row 1" not in text
 
 
 def test_tiles_carry_what_filters_choose_by(page: Path) -> None:
@@ -85,14 +92,14 @@ def test_tiles_carry_what_filters_choose_by(page: Path) -> None:
         "scan-0",
         "scan-2",
         "scan-6",
-        "copy.nii.gz",
+        "row 1, .nii.gz",
     ]
-    assert found["x.nii"]["reason"] == "n bytes that hold too little"
-    assert found["copy.nii.gz"]["reason"] == "near-duplicate of a scan that was kept"
+    assert found["row 3, .nii"]["reason"] == "n bytes that hold too little"
+    assert found["row 1, .nii.gz"]["reason"] == "near-duplicate of a scan that was kept"
     side_by_side = text[text.index("side by side") : text.index('id="all"')]
     assert re.findall(r"<h3>(.*?)</h3>", side_by_side) == [
         "scan-2",
-        "copy.nii.gz",
+        "row 1, .nii.gz",
         "scan-6",
         "scan-0",
     ]
@@ -107,7 +114,7 @@ def test_tiles_carry_what_filters_choose_by(page: Path) -> None:
         ("split=test&note=near-duplicate", 1),
         (f"note={quote('modality guessed: <ct>')}", 1),
         ("text=SCAN-1", 1),
-        ("text=left+nii", 4),
+        ("text=row+nii", 4),
         ("split=nowhere", 14),
     ],
 )

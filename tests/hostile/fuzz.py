@@ -24,8 +24,8 @@ import warnings
 from collections import Counter
 from pathlib import Path
 
-from mutation import mutated
-from targets import TARGETS, Seed, data_folder, emptied, lay_out
+from seeds import Seed, data_folder, emptied, lay_out
+from targets import TARGETS
 
 from selfscan.errors import SelfscanError
 
@@ -41,7 +41,7 @@ def make_input(target: str, seeds: list[Seed], seed: int, i: int, folder: Path) 
     chosen = draw.choice(seeds)
     name = draw.choice(chosen.changed)
     lay_out(chosen, folder)
-    (folder / name).write_bytes(mutated(chosen.files[name], draw))
+    (folder / name).write_bytes(TARGETS[target].change(chosen.files[name], draw))
     return name
 
 
@@ -78,7 +78,7 @@ def work(target: str, seed: int, first: int, past: int, report: Path) -> None:
             if i == past:
                 break
             name = make_input(target, seeds, seed, i, emptied(folder / "input"))
-            before, began = _most_memory(), time.perf_counter()
+            before, began = _forget_most_memory(), time.perf_counter()
             faulthandler.dump_traceback_later(SECONDS, exit=True)
             word, said = outcome(target, folder / "input", name)
             faulthandler.cancel_dump_traceback_later()
@@ -138,8 +138,16 @@ def _addresses() -> int:
     return int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
 
 
+def _forget_most_memory() -> int:
+    """What the process takes now, from which on its most is counted anew."""
+    Path("/proc/self/clear_refs").write_text("5")
+    return _most_memory()
+
+
 def _most_memory() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    lines = Path("/proc/self/status").read_text().splitlines()
+    (line,) = (line for line in lines if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024
 
 
 def main() -> None:

@@ -15,20 +15,29 @@ _TEXT_NUMBERS = (
     *(b"../../../../etc/passwd", b"/dev/zero", b"[[[[", b"null", b"true", b"\0", b"\xff\xfe"),
 )
 _HEADER = 1024
+_GZIP, _BZIP2 = b"\x1f\x8b", b"BZh"
 
 
 def mutated(content: bytes, draw: random.Random) -> bytes:
     """One to eight changes; of a compressed file, as often of what is in it as of itself."""
     if draw.random() < 0.5:
-        # After the header of an NRRD file, or from the start.
-        start = 0 if content[:2] == b"\x1f\x8b" else content.find(b"\n\n") + 2
-        if content[start : start + 2] == b"\x1f\x8b":
-            inner = zlib.decompressobj(47).decompress(content[start:])
+        start, inner = unpacked(content)
+        if content[start : start + 2] == _GZIP:
             return content[:start] + gzip.compress(_changed(inner, draw), 1, mtime=0)
-        if content[start : start + 3] == b"BZh":
-            inner = bz2.decompress(content[start:])
+        if content[start : start + 3] == _BZIP2:
             return content[:start] + bz2.compress(_changed(inner, draw))
     return _changed(content, draw)
+
+
+def unpacked(content: bytes) -> tuple[int, bytes]:
+    """Where the compressed part of a file begins, and what it holds; of others, all of it."""
+    # After the header of an NRRD file, or from the start.
+    start = 0 if content[:2] == _GZIP else content.find(b"\n\n") + 2
+    if content[start : start + 2] == _GZIP:
+        return start, zlib.decompressobj(47).decompress(content[start:])
+    if content[start : start + 3] == _BZIP2:
+        return start, bz2.decompress(content[start:])
+    return 0, content
 
 
 def _changed(content: bytes, draw: random.Random) -> bytes:

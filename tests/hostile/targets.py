@@ -4,70 +4,35 @@ from __future__ import annotations
 
 import bz2
 import json
-import os
-import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import SimpleITK
+import stores
+from mutation import unpacked
+from seeds import Seed, Target, one, voxels
 
+from selfscan.errors import SelfscanError
 from selfscan.scans.contract import PreprocessingContract
 from selfscan.scans.find import find
 from selfscan.scans.formats.dicom import read_every_series
 from selfscan.scans.formats.slices import read_slice_header
 from selfscan.scans.formats.textheader import read_text_header
-from selfscan.scans.index import write_index
 from selfscan.scans.inputs.datalist import read_splits
-from selfscan.scans.inputs.sources import Source, Unusable
-from selfscan.scans.preparation.ingest import store_scan
-from selfscan.scans.preparation.notes import Settings
 from selfscan.scans.read import read, read_labels
-from selfscan.scans.scan import Scan
-from selfscan.scans.seen import Seen
-from selfscan.scans.store import Store
-from selfscan.scans.words import Box, Member, WordOrigin, Words, WordsHeader
 
 _SHAPE = (6, 5, 4)
+_MOST_VOXELS = 1 << 20  # bytes, unpacked
 _MOST_BYTES = 64 << 10  # of a file to start from: small ones are read thousands of times a minute
-
-
-@dataclass(frozen=True)
-class Seed:
-    """A file, or a folder of files, that is read without fault.
-
-    Attributes:
-        files: Contents by name.
-        changed: The names of those that are changed.
-    """
-
-    files: dict[str, bytes]
-    changed: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Target:
-    """A reader, given a folder with a seed's files and the name of the one that was changed."""
-
-    name: str
-    seeds: Callable[[Path, Path | None], list[Seed]]
-    read: Callable[[Path, str], object]
-
-
-def _one(name: str, content: bytes) -> Seed:
-    return Seed({name: content}, (name,))
 
 
 def _real(data: Path | None, *endings: str) -> list[Seed]:
     files = [] if data is None else sorted((data / "ingest").rglob("*"))
     small = (f for f in files if f.is_file() and 0 < f.stat().st_size <= _MOST_BYTES)
-    return [_one("real" + e, f.read_bytes()) for f in small for e in endings if f.name.endswith(e)]
-
-
-def _voxels() -> np.ndarray:
-    return np.random.default_rng(3).integers(-900, 900, _SHAPE).astype(np.int16)
+    contents = ((f.name, f.read_bytes()) for f in small)
+    quick = [(name, c) for name, c in contents if len(unpacked(c)[1]) <= _MOST_VOXELS]
+    return [one("real" + e, c) for name, c in quick for e in endings if name.endswith(e)]
 
 
 def _nifti(work: Path, data: Path | None) -> list[Seed]:
@@ -75,21 +40,21 @@ def _nifti(work: Path, data: Path | None) -> list[Seed]:
     affine = np.array([[-1.5, 0.1, 0, 3], [0.1, 1.2, 0, -4], [0, 0, 2.5, 5], [0, 0, 0, 1]])
     for kind, number in ((nib.Nifti1Image, np.int16), (nib.Nifti2Image, np.float32)):
         for ending in (".nii", ".nii.gz"):
-            image = kind(_voxels().astype(number), affine)
+            image = kind(voxels().astype(number), affine)
             image.header.set_slope_inter(2.0, -10.0)
             nib.save(image, work / f"a{ending}")
-            seeds.append(_one(f"a{ending}", (work / f"a{ending}").read_bytes()))
+            seeds.append(one(f"a{ending}", (work / f"a{ending}").read_bytes()))
     return seeds + _real(data, ".nii", ".nii.gz")
 
 
 def _itk(work: Path, data: Path | None) -> list[Seed]:
     seeds = []
-    image = SimpleITK.GetImageFromArray(_voxels())
+    image = SimpleITK.GetImageFromArray(voxels())
     image.SetSpacing((1.5, 2.0, 2.5))
     for ending in (".nrrd", ".mha"):
         for packed in (False, True):
             SimpleITK.WriteImage(image, str(work / f"a{ending}"), packed)
-            seeds.append(_one(f"a{ending}", (work / f"a{ending}").read_bytes()))
+            seeds.append(one(f"a{ending}", (work / f"a{ending}").read_bytes()))
     for ending, beside in ((".nhdr", ".raw"), (".mhd", ".raw"), (".nhdr", ".raw.gz")):
         for file in work.glob("b.*"):
             file.unlink()
@@ -100,10 +65,10 @@ def _itk(work: Path, data: Path | None) -> list[Seed]:
         )
     header = (work / "a.nrrd").read_bytes().split(b"\n\n")[0]
     plain = header.replace(b"encoding: gzip", b"encoding: bzip2")
-    seeds.append(_one("a.nrrd", plain + b"\n\n" + bz2.compress(_voxels().tobytes(order="F"))))
+    seeds.append(one("a.nrrd", plain + b"\n\n" + bz2.compress(voxels().tobytes(order="F"))))
     text = header.replace(b"encoding: gzip", b"encoding: text")
-    words = b" ".join(str(v).encode() for v in _voxels().ravel(order="F").tolist())
-    seeds.append(_one("a.nrrd", text + b"\n\n" + words))
+    words = b" ".join(str(v).encode() for v in voxels().ravel(order="F").tolist())
+    seeds.append(one("a.nrrd", text + b"\n\n" + words))
     return seeds + _real(data, ".nrrd", ".mha")
 
 
@@ -114,7 +79,7 @@ def _dicom(work: Path, data: Path | None) -> list[Seed]:
     writer.KeepOriginalImageUIDOn()
     files = {}
     for number in range(3):
-        image = SimpleITK.GetImageFromArray(_voxels()[number][None])
+        image = SimpleITK.GetImageFromArray(voxels()[number][None])
         for tag, value in (
             ("0008|0060", "CT"),
             ("0020|000e", "1.2.3.4"),
@@ -164,34 +129,8 @@ def _lists(work: Path, data: Path | None) -> list[Seed]:
             {"dataset.json": json.dumps(decathlon, indent=1).encode(), **files}, ("dataset.json",)
         ),
         Seed({"dataset.json": json.dumps(nnunet).encode(), **raw}, ("dataset.json",)),
-        _one("splits.json", json.dumps({"train": ["a", "b"], "test": ["c"]}).encode()),
+        one("splits.json", json.dumps({"train": ["a", "b"], "test": ["c"]}).encode()),
     ]
-
-
-def _store(work: Path, data: Path | None) -> list[Seed]:
-    out = work / "store"
-    contract = PreprocessingContract()
-    settings = Settings(contract, "nearest", (), None, "salt")
-    records = []
-    for number in range(2):
-        scan = Scan(_voxels()[None] + number, np.eye(4), modality=("ct",), subject=str(number))
-        labels = Scan((_voxels()[None] > 0).astype(np.uint8), np.eye(4))
-        source = Source(f"scan-{number}", (Path("a.nii"),), split="train")
-        prepared = contract.apply(scan, labels)
-        records.append(store_scan(source.name, scan, prepared, out, settings, source))
-    (out / "contract.json").write_text(json.dumps(contract.to_json()))
-    write_index(out, records, [Unusable(Path("x.nii"), "found nothing")], {0: "air", 1: "organ"})
-    Seen.of(Store(out)).write(out)
-    box = Box((0, 0, 0), (4, 4, 4))
-    digest = records[0].volume_digest
-    header = WordsHeader(
-        (4, 4, 4), "voxel", None, contract.digest(), "", (WordOrigin("scan-0", (0, 0, 0)),)
-    )
-    Words(header, (Member(0, "training", "scan-0", digest, 0, 0.0, box, (box, box)),)).write(out)
-    files = {str(f.relative_to(out)): f.read_bytes() for f in sorted(out.rglob("*")) if f.is_file()}
-    index = ("scans.parquet",) * 6
-    changed = tuple(name for name in files if "scan-1" not in name and "rejected" not in name)
-    return [Seed(files, (*index, *changed))]
 
 
 def _checkpoint(work: Path, data: Path | None) -> list[Seed]:
@@ -209,11 +148,11 @@ def _checkpoint(work: Path, data: Path | None) -> list[Seed]:
     save(checkpoint, work / "a.safetensors")
     torch.save({"state_dict": weights, "epoch": 3}, work / "a.pt")
     return [
-        _one("a.safetensors", (work / "a.safetensors").read_bytes()),
-        _one("a.safetensors", (work / "a.safetensors").read_bytes()),
-        _one("a.pt", (work / "a.pt").read_bytes()),
-        _one("plans.json", json.dumps(_PLANS).encode()),
-        _one("cases.csv", b"case,label\na,1\nb,2\nc,1\n"),
+        one("a.safetensors", (work / "a.safetensors").read_bytes()),
+        one("a.safetensors", (work / "a.safetensors").read_bytes()),
+        one("a.pt", (work / "a.pt").read_bytes()),
+        one("plans.json", json.dumps(_PLANS).encode()),
+        one("cases.csv", b"case,label\na,1\nb,2\nc,1\n"),
     ]
 
 
@@ -257,37 +196,26 @@ def _read_header(folder: Path, name: str) -> object:
     return read_text_header(folder / name)
 
 
+def _required(found: object, *refused: Exception) -> object:
+    """What was read, or why nothing was."""
+    if found is None:
+        raise next(iter(refused), SelfscanError("refused"))
+    return found
+
+
 def _read_slice(folder: Path, name: str) -> object:
-    return read_slice_header(folder / name)
+    return _required(read_slice_header(folder / name))
 
 
 def _read_series(folder: Path, name: str) -> object:
-    return read_every_series(folder)
+    scans, refused = read_every_series(folder)
+    return scans or _required(None, *refused)
 
 
 def _read_list(folder: Path, name: str) -> object:
     if name == "splits.json":
         return read_splits(folder / name)
     return find([folder])
-
-
-def _read_store(folder: Path, name: str) -> object:
-    if name == "words.parquet":
-        return Words.read(folder)
-    if name == "seen.parquet":
-        seen = Seen.read(folder)
-        return seen and seen.leaks(Store(folder))
-    store = Store(folder)
-    some = store.select(splits=["train"])
-    some.digest()
-    Seen.of(some)
-    for i, record in enumerate(some):
-        store.read(i)
-        store.read(i, (-2, 1, 1), (4, 4, 4))
-        store.read_foreground(i)
-        if record.labelled:
-            store.read_labels(i)
-    return store.patients, store.foreground_boxes, store.channels
 
 
 def _read_weights(folder: Path, name: str) -> object:
@@ -302,9 +230,7 @@ def _read_weights(folder: Path, name: str) -> object:
 
 
 def _single_slices(work: Path, data: Path | None) -> list[Seed]:
-    return [
-        _one(name, seed.files[name]) for seed in _dicom(work, data) for name in seed.changed[:2]
-    ]
+    return [one(name, seed.files[name]) for seed in _dicom(work, data) for name in seed.changed[:2]]
 
 
 TARGETS = {
@@ -316,28 +242,9 @@ TARGETS = {
         Target("dicom header", _single_slices, _read_slice),
         Target("dicom series", _dicom, _read_series),
         Target("data list", _lists, _read_list),
-        Target("store", _store, _read_store),
+        Target("store", stores.store, stores.read_store),
+        Target("index", stores.index, stores.read_store, stores.with_changed_cells),
+        Target("volume", stores.volumes, stores.read_volume),
         Target("weights", _checkpoint, _read_weights),
     )
 }
-
-
-def lay_out(seed: Seed, folder: Path) -> None:
-    """Write the files of a seed into an empty folder."""
-    for name, content in seed.files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
-
-
-def emptied(folder: Path) -> Path:
-    """The folder, without what it held."""
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
-    return folder
-
-
-def data_folder() -> Path | None:
-    """Where real scans are, if anywhere."""
-    given = os.environ.get("SELFSCAN_DATA")
-    return Path(given) if given and Path(given).is_dir() else None

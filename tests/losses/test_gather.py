@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, distributed, multiprocessing
 from torch.nn import functional
 
-from selfscan.losses.gather import gather_rows
+from selfscan.losses.gather import gather_rows, mean_over_processes
 from selfscan.losses.info_nce import info_nce
 
 COUNTS = (5, 3)
@@ -44,7 +44,8 @@ def one_of_two(rank: int, folder: str) -> None:
     assert weight.grad is not None
     distributed.all_reduce(weight.grad)
     joined = gather_rows(mine[0])
-    torch.save((loss, weight.grad / 2, joined), f"{folder}/{rank}.pt")
+    mean = mean_over_processes(torch.tensor(COUNTS[rank]))
+    torch.save((loss, weight.grad / 2, joined, mean), f"{folder}/{rank}.pt")
     distributed.destroy_process_group()
 
 
@@ -54,12 +55,14 @@ def test_two_processes_equal_one_with_the_joined_batch(tmp_path: Path) -> None:
     weight = weights()
     loss = step(*samples(), weight)
     for rank in range(2):
-        found, gradient, joined = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        found, gradient, joined, mean = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
         torch.testing.assert_close(found, loss)
         torch.testing.assert_close(gradient, weight.grad)
         assert torch.equal(joined, samples()[0])
+        assert mean == sum(COUNTS) / 2
 
 
-def test_one_process_keeps_its_rows() -> None:
+def test_one_process_keeps_what_it_has() -> None:
     rows = torch.ones(2, 3)
     assert gather_rows(rows) is rows
+    assert mean_over_processes(rows) is rows

@@ -45,7 +45,7 @@ def test_what_is_missing_unknown_or_listed_twice_is_unusable(tmp_path):
     assert set(reasons) == {"gone.nii", "b.npy", "c.png", "link.nii"}
     assert "no such file" in reasons["gone.nii"]
     assert ".nii.gz" in reasons["b.npy"]
-    assert "listed twice, the first time as" in reasons["link.nii"]
+    assert "listed twice" in reasons["link.nii"]
 
 
 def test_a_series_is_listed_once_whether_by_folder_or_slices(tmp_path):

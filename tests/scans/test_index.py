@@ -52,6 +52,17 @@ def test_the_order_of_notes_changes_nothing(out: Path) -> None:
         assert left_out[1].reason.startswith("found 2 channels; expected 1")
 
 
+def test_a_copy_of_a_test_case_never_takes_its_place(out: Path) -> None:
+    sources = [source("a"), source("b", split="train"), source("c", split="test")]
+    notes = {
+        note_path(out, SETTINGS, item): Note("stamp", (record(item.name, content="same"),))
+        for item in sources
+    }
+    kept, left_out = settle(notes, sources, out, SETTINGS)
+    assert [(item.id, item.split) for item in kept] == [("c", "test")]
+    assert [item.reason for item in left_out] == ["same content as c"] * 2
+
+
 def test_scans_of_earlier_runs_stay_unless_their_name_is_taken(out: Path) -> None:
     now, before, moved = source("a", split="new"), source("b"), Source("a", (Path("/old/a.nii"),))
     notes = {

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import SimpleITK
@@ -49,7 +50,7 @@ REFUSED = {
     "nifti/oblique_4d.nii.gz": "2 volumes in one file",
     "nifti/complex.nii.gz": "complex numbers",
     "nifti/constant_image.nii.gz": "the value 1 in every voxel",
-    "other/missing_raw.nhdr": "no data file quarter.1",
+    "other/missing_raw.nhdr": "no data file beside it (number 1 of 93)",
     "other/tiny.mnc": "the suffix '.mnc'",
     "other/test.mgz": "the suffix '.mgz'",
     "derived/truncated.nii.gz": "cannot be read to its end",
@@ -64,7 +65,7 @@ REFUSED = {
     "derived/label_fractional.nii.gz": "fractional, such as 0.5",
     "derived/label_negative.nii.gz": "negative, such as -1",
     "derived/rgb.nii.gz": "colors (RGB)",
-    "derived/lost_raw.mhd": "no data file nowhere.raw",
+    "derived/lost_raw.mhd": "no data file beside it",
     "derived/short_raw.mha": "62,156 bytes",
     "derived/array.npy": "the suffix '.npy'",
     "derived/object_array.npy": "the suffix '.npy'",
@@ -145,7 +146,7 @@ def test_each_odd_input_is_read_rightly_or_refused_with_reason(row):
         elif expect == "split":
             assert len(scans) == row["facts"]["series"]
         elif expect in ("refuse_pair", "warn_or_refuse_pair"):
-            with pytest.raises(ScanError, match="reference"):
+            with pytest.raises(ScanError, match="of the image or the first channel"):
                 require_same_grid(read(INGEST / "derived" / "reference.nii.gz"), scans[0])
         said = " ".join(error.found for error in refused)
         assert bool(refused) == (row["path"] in REFUSED), said
@@ -256,15 +257,22 @@ def test_slices_are_scaled_one_by_one_and_ordered_by_position(ingest_folder, nam
 @pytest.mark.slow
 def test_prepare_accounts_for_every_file(ingest_folder, tmp_path):
     with LocalCluster(n_workers=1, processes=False, dashboard_address=":0") as here:
-        store = prepare(ingest_folder, tmp_path / "store", scheduler=here.scheduler_address)
+        store = prepare(
+            ingest_folder,
+            tmp_path / "store",
+            scheduler=here.scheduler_address,
+            sources_table=tmp_path / "sources.csv",
+        )
     ids = {record.id for record in store}
+    origins = pd.read_csv(tmp_path / "sources.csv")
+    assert set(origins["id"]) == ids
     table = pq.read_table(tmp_path / "store" / "rejected.parquet").to_pylist()
     reasons = {Path(row["path"]): row["reason"] for row in table}
     assert len(ids) > 35
     taken, named = set(), set(reasons)
     for source in find([ingest_folder]).sources:
-        own = {id for id in ids if id == source.name or id.startswith(f"{source.name}-")}
         (first,) = source.images
+        own = str(first.resolve()) in set(origins["path"])
         if source.kind == "file":
             taken |= (
                 set(read(first).source)

@@ -6,7 +6,8 @@ import numpy as np
 import psutil
 import pytest
 
-from selfscan.scans.volumes import BLOCK, CHUNK, VolumeFiles, write_volume
+from selfscan.scans.frames import BLOCK, CHUNK
+from selfscan.scans.volumes import VolumeFiles, write_volume
 
 
 def test_equal_arrays_give_equal_files(tmp_path: Path, random) -> None:

@@ -1,4 +1,4 @@
-"""Signals: the first is a request, the second acts as always."""
+"""Signals: each is a request, but for a second Ctrl-C, which acts as always."""
 
 from __future__ import annotations
 
@@ -9,18 +9,28 @@ import threading
 
 import pytest
 
-from selfscan.training.signals import stop_requests
+from selfscan.training import signals
+from selfscan.training.signals import STOPPING, stop_requests
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_signal_is_a_request_and_restores_what_was_there(number: int) -> None:
+@pytest.mark.parametrize("number", STOPPING)
+def test_a_signal_is_a_request_however_often_it_comes(number: int) -> None:
     before = signal.getsignal(number)
     with stop_requests() as request:
         assert request.number == 0
-        os.kill(os.getpid(), number)
-        assert request.number == number
-        assert signal.getsignal(number) is before
+        for sent in (number, number, signal.SIGTERM, signal.SIGUSR1):
+            os.kill(os.getpid(), sent)
+            assert request.number == number
     assert signal.getsignal(number) is before
+
+
+def test_a_second_ctrl_c_acts_as_always(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signals, "_IMPATIENT_AFTER_S", -1.0)
+    with stop_requests() as request:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert request.number == signal.SIGTERM
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
 
 
 def test_handlers_are_restored_without_a_signal_too() -> None:
@@ -58,5 +68,5 @@ def blocked_in_a_child() -> set[signal.Signals]:
 
 def test_workers_do_not_hear_a_signal_that_is_sent_to_all() -> None:
     with stop_requests():
-        assert blocked_in_a_child() >= {signal.SIGINT, signal.SIGTERM}
+        assert blocked_in_a_child() >= set(STOPPING)
     assert signal.SIGTERM not in blocked_in_a_child()

@@ -51,6 +51,8 @@ def save_pictures(
 ) -> None:
     """Write an `Overlay` for each case to show, with the pictured arm and from scratch beside it.
 
+    Scans whose header says that text stands in the pixels are not shown.
+
     Args:
         cases: Scores by case and class.
         plan: The comparison.
@@ -58,7 +60,10 @@ def save_pictures(
         out: The comparison's folder.
         engine: Where to compute.
     """
-    roles = choose_cases(cases, plan)
+    may_be_seen = [record.id for record in Store(plan.store) if not record.burned_in]
+    roles = choose_cases(cases[cases["case"].isin(may_be_seen)], plan)
+    if not roles:
+        return
     scans = Store(plan.store).select(ids=list(roles.values()))
     labels, seed = max(plan.subsets), plan.seeds[0]
     arms = dict.fromkeys((plan.pictured, *plan.arms[:1]))
@@ -92,7 +97,10 @@ def save_embeddings(plan: Plan, out: Path, engine: EngineConfig, *, patients: in
         patients: How many of the test cases are shown, at most.
     """
     store = Store(plan.store)
-    scans = different_patients(store.select(ids=plan.test), patients)
+    test = [record.id for record in store.select(ids=plan.test) if not record.burned_in]
+    if not test:
+        return
+    scans = different_patients(store.select(ids=test), patients)
     for arm in plan.arms:
         file = out / "arms" / arm.name / EMBEDDINGS
         if arm.checkpoint is None or file.exists():

@@ -25,7 +25,12 @@ _WORTH_PROCESSES, _FILE = 1_000_000_000, 20_000_000
 
 
 def inspect(
-    store: Path | str, *, out: Path | None = None, scans: int = 1000, workers: int | None = None
+    store: Path | str,
+    *,
+    out: Path | None = None,
+    scans: int = 1000,
+    paths: bool = False,
+    workers: int | None = None,
 ) -> Path:
     """Write one HTML page that shows the scans of a store, and what `prepare` left out.
 
@@ -33,8 +38,8 @@ def inspect(
     choose by split, modality, reason or text, and each choice has an address. Scans far from the
     rest are marked, near-duplicates stand side by side. The page needs no network.
 
-    It holds ids and no names of patients, but files that were left out are named by their path
-    below the folder they share: look before you pass the page on.
+    It holds ids and no names of patients. Files that were left out are named by their row in
+    `rejected.parquet`. Scans whose header says that text stands in the pixels are not pictured.
 
     Args:
         store: A prepared store.
@@ -43,6 +48,8 @@ def inspect(
             and scans of unusual spacing or shape come first, the others are taken evenly. Numbers
             and histograms of spacing and shape are of all scans, those of intensity of the pictured
             ones.
+        paths: Name files left out by their path below the folder they share: look whether it names
+            a patient before you pass the page on.
         workers: Processes; by default one a core where scans are large or many, else one.
 
     Returns:
@@ -85,6 +92,7 @@ def inspect(
         first_of=first_of,
         bytes=sum(file.stat().st_size for file in whole.path.rglob("*.b2nd")),
         facts=provenance(),
+        paths=paths,
     )
     if path.is_dir():
         path /= "inspect.html"

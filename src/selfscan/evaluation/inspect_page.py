@@ -141,8 +141,11 @@ def _cautions(found: Inspection, records: Sequence[ScanRecord]) -> list[str]:
         )
     if found.rejected:
         told.append(
-            "Files left out are named by their path: look whether these names, or a picture, may "
-            "be seen by whom you give this page."
+            "Files left out are named by their path: look whether these names may be seen by whom "
+            "you give this page."
+            if found.paths
+            else "Files left out are named by their row in rejected.parquet, from 0, which says "
+            "where they lie; inspect --paths names them here."
         )
     return told
 

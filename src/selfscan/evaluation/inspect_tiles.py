@@ -5,10 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from selfscan.evaluation.facts import size_text
 from selfscan.evaluation.thumbnails import Look
+from selfscan.scans.formats.suffixes import (
+    DICOM_SUFFIXES,
+    FOREIGN_SUFFIXES,
+    KNOWN_SUFFIXES,
+    suffix_of,
+)
 from selfscan.scans.inputs.sources import Unusable
 from selfscan.scans.near_duplicates import named_in
 from selfscan.scans.preparation.summary import common_folder
@@ -34,6 +41,7 @@ class Inspection:
         first_of: For each near-duplicate the first scan of its group.
         bytes: What the volumes take on disk.
         facts: When, by which command and with which versions.
+        paths: Whether files left out are named by their paths, which may be names of patients.
     """
 
     store: Store
@@ -44,6 +52,7 @@ class Inspection:
     first_of: Mapping[str, str]
     bytes: int
     facts: Mapping[str, Any]
+    paths: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,7 +60,7 @@ class Tile:
     """One scan, or one file left out, on the page.
 
     Attributes:
-        name: Its id, or its path below the common folder.
+        name: Its id, or its row in `rejected.parquet`, or its path below the common folder.
         facets: What filters choose by: for each of `FACETS` the values that it has.
         look: Its picture, where there is one.
         kind: What it is, in a line.
@@ -119,7 +128,9 @@ def left_out_tiles(found: Inspection) -> Iterable[Tile]:
     common = common_folder([item.path for item in found.rejected])
     for position, look in found.rejected_looks.items():
         item = found.rejected[position]
-        name = str(item.path.relative_to(common)) if common else item.path.name
+        name = f"row {position}{_kind_of_file(item.path)}"
+        if found.paths:
+            name = str(item.path.relative_to(common)) if common else item.path.name
         first = named_in(item.reason)
         yield Tile(
             name=name,
@@ -137,6 +148,13 @@ def left_out_tiles(found: Inspection) -> Iterable[Tile]:
             remarks=(without_paths(item.reason),),
             group=first or "",
         )
+
+
+def _kind_of_file(path: Path) -> str:
+    """The suffix, where it is one of images: another may be part of a name."""
+    suffix = suffix_of(path)
+    known = (*KNOWN_SUFFIXES, *DICOM_SUFFIXES, *FOREIGN_SUFFIXES)
+    return f", {suffix}" if suffix in known else ""
 
 
 def reason_class(reason: str) -> str:

@@ -18,6 +18,7 @@ from selfscan.scans.contract import PreprocessingContract
 from selfscan.scans.formats.dicom import read_every_series
 from selfscan.scans.preparation.geometry import spacing_of
 from selfscan.scans.read import read
+from selfscan.scans.scan import BURNED_IN
 from selfscan.scans.store import Store
 
 WIDTH, HEIGHT = 300, 108  # at most, in pixels, of all three planes beside one another
@@ -61,14 +62,16 @@ def look_at(task: tuple[int, Store | Path]) -> Look:
 
 
 def look_at_scan(store: Store) -> Look:
-    """Look at the only scan of a store."""
+    """Look at the only scan of a store; text in its pixels may be a name, and is not pictured."""
     (record,) = store
     try:
         volume, foreground = store.read(0), store.read_foreground(0)
     except ScanError as error:
         return Look(trouble=f"found {error.found} in the store")
-    image, width, height = strip(
-        volume[0], foreground, record.spacing, hounsfield=record.hounsfield[0]
+    image, width, height = (
+        (None, 0, 0)
+        if record.burned_in
+        else strip(volume[0], foreground, record.spacing, hounsfield=record.hounsfield[0])
     )
     body = volume[0][foreground]
     values = body[:: max(len(body) // _VOXELS, 1)] * record.intensity_slope[0]
@@ -85,6 +88,8 @@ def look_at_file(path: Path) -> Look:
         prepared = PreprocessingContract().apply(scan)
     except (ScanError, OSError, IndexError):
         return Look(trouble="cannot be shown")
+    if any(BURNED_IN in warning for warning in scan.warnings):
+        return Look(trouble="not pictured, as text stands in the pixels")
     spacing = spacing_of(prepared.affine)
     image, width, height = strip(
         prepared.volume[0], prepared.foreground, spacing, hounsfield=prepared.hounsfield[0]

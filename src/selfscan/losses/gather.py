@@ -1,4 +1,4 @@
-"""The rows of all processes, for losses that compare every sample with every other."""
+"""What losses need of all processes: their rows to compare with, and means of their counts."""
 
 from __future__ import annotations
 
@@ -29,3 +29,22 @@ def gather_rows(rows: Tensor) -> Tensor:
     padded = torch.cat([rows, rows.new_zeros(max(lengths) - len(rows), rows.shape[1])])
     gathered = all_gather(padded)  # type: ignore[no-untyped-call]
     return torch.cat([part[:length] for part, length in zip(gathered, lengths, strict=True)])
+
+
+def mean_over_processes(number: Tensor) -> Tensor:
+    """The mean of what all processes hold; not differentiable.
+
+    A sum of losses over own samples, divided by the mean number of samples, is averaged by DDP to
+    the mean over the samples of all processes, however these are spread.
+
+    Args:
+        number: Of any shape, the same everywhere.
+
+    Returns:
+        The same shape, float32 or more; `number` itself where there is one process.
+    """
+    if not distributed.is_initialized() or distributed.get_world_size() == 1:
+        return number
+    total = number.detach().to(torch.promote_types(number.dtype, torch.float32), copy=True)
+    distributed.all_reduce(total)
+    return total / distributed.get_world_size()

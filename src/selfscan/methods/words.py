@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from selfscan.losses.gather import mean_over_processes
 from selfscan.methods.method import MethodConfig, Outcome
 from selfscan.networks.backbone import Backbone
 from selfscan.networks.word_head import WordHead
@@ -24,7 +25,8 @@ class WordClassification(nn.Module):
 
     It looks at the maps of the method's own passes (`Backbone.watched`), whatever view of a crop
     they show, and adds the cross-entropy of a head of its own. The method never learns of it. Crops
-    that show no word count for nothing, so that a batch may hold both.
+    that show no word count for nothing, so that a batch may hold both; the mean is over the named
+    crops of all processes.
 
     Source: Haghighi et al., "Transferable Visual Words", IEEE TMI 2021.
 
@@ -68,7 +70,9 @@ class WordClassification(nn.Module):
         targets = words[torch.cat(list(shown)).to(words.device)]
         logits = self.head(torch.cat(list(seen)))
         named = targets != NO_WORD
-        count = named.sum().clamp_min(1)
+        # Processes may hold different numbers of crops at words.
+        count = mean_over_processes(named.sum())
+        count = torch.where(count == 0, 1, count)
         loss = functional.cross_entropy(logits, targets, ignore_index=NO_WORD, reduction="sum")
         accuracy = ((logits.argmax(dim=1) == targets) & named).sum() / count
         return Outcome({"words": self.weight * loss / count}, {"word_accuracy": accuracy})

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from selfscan.errors import SelfscanError
-from selfscan.scans.record import LATER, SCHEMA
+from selfscan.scans.filled import require_filled
+from selfscan.scans.record import LATER, OPTIONAL, SCHEMA
 
 ROWS = 4096  # written, and put together, at a time
 _Rows = npt.NDArray[np.int64]
@@ -58,18 +59,20 @@ class Columns:
         """Some columns, all where none is named; read from the file each time.
 
         Raises:
-            SelfscanError: The file is damaged.
+            SelfscanError: The file is damaged, or lacks values.
         """
         if self._rows is not None:
             return self._taken(self._rows, names)
         with self._damage_named():
-            return self._file.read(columns=list(names) or None, use_threads=False)
+            read = self._file.read(columns=list(names) or None, use_threads=False)
+        require_filled(self.path, read, but=OPTIONAL)
+        return read
 
     def rows(self, start: int, past: int) -> pa.Table:
         """Some rows, with all columns.
 
         Raises:
-            SelfscanError: The file is damaged.
+            SelfscanError: The file is damaged, or lacks values.
         """
         some = np.arange(start, past) if self._rows is None else self._rows[start:past]
         return self._taken(some, ())
@@ -83,7 +86,9 @@ class Columns:
         moved = np.cumsum(lengths) - self._ends[groups]
         at = rows + moved[np.searchsorted(groups, group_of)]
         with self._damage_named():
-            return self._groups(tuple(groups.tolist()), names).take(pa.array(at))
+            taken = self._groups(tuple(groups.tolist()), names).take(pa.array(at))
+        require_filled(self.path, taken, but=OPTIONAL)
+        return taken
 
     def _groups(self, groups: tuple[int, ...], names: tuple[str, ...]) -> pa.Table:
         """Groups of rows; whole rows are kept until others are read, as neighbors follow."""
@@ -122,10 +127,10 @@ class Columns:
     def _open(self) -> None:
         with self._damage_named():
             self._file = pq.ParquetFile(self.path, page_checksum_verification=True)
+            found = self._file.schema_arrow
         groups = self._file.metadata
         lengths = [groups.row_group(i).num_rows for i in range(groups.num_row_groups)]
         self._ends = np.cumsum(lengths, dtype=np.int64)
-        found = self._file.schema_arrow
         for field in SCHEMA:
             at = found.get_field_index(field.name)
             if at < 0 and field.name in LATER:
@@ -145,7 +150,7 @@ class Columns:
     def _damage_named(self) -> Iterator[None]:
         try:
             yield
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise SelfscanError(
                 f"{self.path}: found a damaged index ({str(error).splitlines()[0]}); expected the "
                 "Parquet file that prepare wrote; run `selfscan prepare --resume`, or copy it again"

@@ -96,7 +96,8 @@ class PreprocessingContract:
         """The contract of these fields.
 
         Raises:
-            ContractError: Fields are missing or unknown: another version of selfscan wrote them.
+            ContractError: Fields are missing, unknown or out of range: another version of
+                selfscan, or someone else, wrote them.
         """
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
@@ -108,7 +109,13 @@ class PreprocessingContract:
                 f"found a contract with the fields {sorted(values)}; expected {sorted(known)}; "
                 "use the version of selfscan that wrote it, or prepare the store again"
             )
-        return cls(**values)
+        try:
+            return cls(**values)
+        except (ValueError, TypeError) as error:
+            raise ContractError(
+                f"found a contract in which {error}; expected one as `selfscan prepare` writes it; "
+                "copy it again, or prepare the store again"
+            ) from error
 
     def digest(self) -> str:
         """A short digest of the fields."""

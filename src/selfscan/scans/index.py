@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from selfscan.files import written_atomically
 from selfscan.scans.columns import ROWS
 from selfscan.scans.inputs.sources import Source, Unusable
-from selfscan.scans.near_duplicates import marked, near_duplicates, reason_for
+from selfscan.scans.near_duplicates import marked, near_duplicates, preference, reason_for
 from selfscan.scans.preparation.notes import Note, Settings, note_path
 from selfscan.scans.record import SCHEMA, ScanRecord
 
@@ -65,7 +65,8 @@ def settle(
     usual = max(counts, key=lambda channels: (counts[channels], channels), default=1)
     kept: dict[str, ScanRecord] = {}
     refused: dict[str, str] = {}
-    for record, _ in candidates:
+    # A copy of a test case never takes its place, as among near-duplicates.
+    for record, _ in sorted(candidates, key=lambda candidate: preference(candidate[0])):
         if record.channels != usual:
             refused[record.id] = (
                 f"found {record.channels} channels; expected {usual}, as most scans here have; "
@@ -88,6 +89,7 @@ def settle(
     for path, ids in gone.items():
         _take_out(ids, notes[path], path)
     stay = [record for record in kept.values() if record.id not in refused]
+    stay.sort(key=lambda record: record.id)
     return marked(stay, {} if near == "drop" else first_of), left_out
 
 
@@ -134,6 +136,8 @@ def sweep(out: Path, records: Iterable[ScanRecord]) -> None:
     names = {f"{record.id}.b2nd": record for record in records}
     for kind in ("volumes", "foreground", "labels"):
         for file in (out / kind).glob("*"):
+            if file.is_dir() and not file.is_symlink():
+                continue  # none of ours
             record = names.get(file.name)
             if record is None or (kind == "labels" and not record.labelled):
                 file.unlink()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from distributed import KilledWorker
 
+from selfscan.errors import without_names
 from selfscan.files import WriteError
 from selfscan.progress import Progress
 from selfscan.scans.crew import crew, spread
@@ -63,5 +64,6 @@ def _failed(source: Source, error: BaseException) -> Note:
             "it does not fit into memory"
         )
     else:
-        reason = f"unforeseen {type(error).__name__}: {error}; please report it"
+        said = without_names(str(error), (*source.images, *filter(None, [source.labels])))
+        reason = f"unforeseen {type(error).__name__}: {said}; please report it"
     return Note("", (), unusable=(Unusable(source.images[0], reason),))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
+import numpy.typing as npt
 
 from selfscan.errors import ScanError
 
@@ -44,6 +45,24 @@ def require_voxels(path: Path, shape: Sequence[int]) -> None:
             expected=f"what fits in the {memory / 2**30:.1f} GiB of memory here",
             remedy="use a machine with more memory; crop or downsample it where its size is true",
         )
+
+
+def require_shapes(index: Path, shapes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The shapes of the scans of an index, (scans, 3), of which none is larger than any scan.
+
+    Raises:
+        ScanError: One is, or has no voxels.
+    """
+    wrong = (shapes < 1).any(axis=1) | (shapes.astype(np.float64).prod(axis=1) > MAX_VOXELS)
+    if wrong.any():
+        at = int(np.argmax(wrong))
+        raise ScanError(
+            index,
+            found=f"the shape {tuple(shapes[at].tolist())} in row {at}",
+            expected=f"1 to {MAX_VOXELS:,} voxels",
+            remedy="the index is damaged; run `selfscan prepare --resume`, or copy it again",
+        )
+    return shapes
 
 
 def require_room(path: Path, *, needed: int, held: int, compressed: bool) -> None:

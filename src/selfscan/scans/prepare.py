@@ -12,6 +12,7 @@ from typing import Literal, get_args
 from selfscan.errors import SelfscanError
 from selfscan.files import claim_folder, written_atomically
 from selfscan.progress import console
+from selfscan.scans.containment import require_own_entries
 from selfscan.scans.contract import PreprocessingContract
 from selfscan.scans.crew import cores, stopped_by_signals
 from selfscan.scans.dry_run import dry_run as look_only
@@ -22,11 +23,14 @@ from selfscan.scans.ingesting import ingest_each
 from selfscan.scans.inputs.datalist import read_splits
 from selfscan.scans.inputs.sources import Found, Source, Unusable
 from selfscan.scans.integrity import ScanFiles, find_damage
+from selfscan.scans.origins import named, write_origins
 from selfscan.scans.preparation.geometry import LabelResampling
 from selfscan.scans.preparation.notes import Note, Settings, is_done, note_path, stamp_of
 from selfscan.scans.preparation.summary import closing_table
 from selfscan.scans.scan import Modality
 from selfscan.scans.store import Store
+
+SALT = "salt.txt"
 
 
 class SomeRejectedError(SelfscanError):
@@ -45,6 +49,8 @@ def prepare(
     modality: Literal["auto", "ct", "mr", "pt", "other"] = "auto",
     label_resampling: LabelResampling = "nearest",
     near_duplicates: KeepOrDrop = "keep",
+    pseudonyms: bool = False,
+    sources_table: Path | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
     dry_run: bool = False,
@@ -59,9 +65,10 @@ def prepare(
     the closing table; the others go on. Each worker holds one scan at a time, so memory is bounded
     by workers times the largest scan.
 
-    Scans are named by their files, those of DICOM folders by a digest: rename files whose names
-    identify a person. Patients' keys are stored as salted digests; the salt lies in the store, so
-    they hide names from readers, not from someone with a list of candidates.
+    Nothing of a header that may identify a person is kept: patients' keys are stored as salted
+    digests. Scans are named by their files, those of DICOM folders, and with `pseudonyms` all, by
+    salted digests. The salt lies in the store: `docs/privacy.md` says what to leave behind where a
+    store is passed on.
 
     Args:
         source: Image files, folders of them, DICOM folders, data sets (nnU-Net, BIDS), JSON lists.
@@ -76,6 +83,10 @@ def prepare(
         near_duplicates: `keep` scans that are nearly the image of another, with a warning, or
             `drop` all but the first of each group: test cases come first, then validation, then
             labelled scans. Each run decides anew, for all scans of the store.
+        pseudonyms: Name all scans by salted digests, where names of files or folders may identify
+            a person: ids stand in reports, pages and logs.
+        sources_table: A CSV file for which scan came from which files, outside of the store, which
+            does not keep that. With `resume` it can be had later.
         workers: Processes on this machine; by default one a core.
         scheduler: Address of a running Dask scheduler whose workers see the same folders.
         dry_run: Only list what would be kept and left out, with reasons. Every scan is read as
@@ -104,16 +115,19 @@ def prepare(
     given = [source] if isinstance(source, str | Path) else list(source)
     out = Path(out).resolve()
     found = find(given, labels=labels)
-    if splits is not None:
-        found.sources = _in_splits(found.sources, Path(splits))
     _require_apart([*given, *([labels] if labels else [])], out)
     settings = Settings(
         contract=contract,
         label_resampling=label_resampling,
         label_values=tuple(sorted(found.label_names)),
         modality=None if modality == "auto" else modality,
-        salt=_salt_of(found.sources),
+        salt=_salt_of(found.sources, None if overwrite else out),
     )
+    ids = {item: named(item, settings, pseudonyms=pseudonyms).name for item in found.sources}
+    if splits is not None:
+        in_split = _splits_of(ids, Path(splits))
+        found.sources = [replace(item, split=in_split[item]) for item in found.sources]
+    found.sources = [named(item, settings, pseudonyms=pseudonyms) for item in found.sources]
     if dry_run or dry_run_table is not None:
         with stopped_by_signals("nothing was written"):
             records, rejected = look_only(
@@ -133,6 +147,8 @@ def prepare(
                 f"found {len(rejected)} inputs that cannot be used; expected none, under --strict"
             )
         return None
+    if sources_table is not None:
+        _require_apart([sources_table], out)
     claim_folder(out, resume=resume, overwrite=overwrite)
     settings = replace(settings, salt=_claim_store(out, contract, settings.salt))
     with stopped_by_signals("what is done stays in the store; give --resume to go on"):
@@ -140,6 +156,8 @@ def prepare(
         records, left_out = settle(notes, found.sources, out, settings, near=near_duplicates)
         rejected += left_out
         write_index(out, records, rejected, _label_names(out, found, notes))
+        if sources_table is not None:
+            write_origins(sources_table, out, records, notes, found.sources, settings)
         sweep(out, records)
     console.print(str(out), soft_wrap=True, markup=False, highlight=False)
     console.print(closing_table(records, rejected))
@@ -209,15 +227,18 @@ def _whole_notes(out: Path, given: Container[Path]) -> tuple[dict[Path, Note], l
     return notes, lost
 
 
-def _salt_of(sources: Sequence[Source]) -> str:
-    """Drawn from the input and not at random, so that a store can be made again to the bit."""
-    named = "\n".join(sorted(str(image.resolve()) for item in sources for image in item.images))
-    return hashlib.sha256(named.encode()).hexdigest()
+def _salt_of(sources: Sequence[Source], out: Path | None) -> str:
+    """That of a store begun, or of the input, so that a store can be made again to the bit."""
+    if out is not None and (out / SALT).is_file():
+        return (out / SALT).read_text()
+    paths = "\n".join(sorted(str(image.resolve()) for item in sources for image in item.images))
+    return hashlib.sha256(paths.encode()).hexdigest()
 
 
 def _claim_store(out: Path, contract: PreprocessingContract, new_salt: str) -> str:
     """Begin a store, or make sure that the one begun is of the same kind; return its salt."""
-    begun, salt = out / "contract.json", out / "salt.txt"
+    require_own_entries(out)
+    begun, salt = out / "contract.json", out / SALT
     if begun.exists():
         PreprocessingContract.from_json(json.loads(begun.read_text())).require(contract)
     elif any(path.name != salt.name and not path.name.startswith(".") for path in out.iterdir()):
@@ -244,27 +265,27 @@ def _label_names(out: Path, found: Found, notes: Mapping[Path, Note]) -> dict[in
     return plain | {int(value): name for value, name in known.items()} | found.label_names
 
 
-def _in_splits(sources: Sequence[Source], path: Path) -> list[Source]:
-    """Put each case in its split, by its whole name or by the last part: its file's name."""
+def _splits_of(ids: Mapping[Source, str], path: Path) -> dict[Source, str | None]:
+    """The split of each case, by its id, its whole name, or the last part: its file's name."""
     split_of = read_splits(path)
-    short = {source: source.name.split("__")[-1] for source in sources}
-    known = {split_of.get(source.name, split_of.get(short[source])) for source in sources}
-    if sources and known == {None}:
+    found = {
+        source: next((split_of[name] for name in names if name in split_of), None)
+        for source, id in ids.items()
+        if (names := (id, source.name, source.name.split("__")[-1]))
+    }
+    if found and set(found.values()) == {None}:
         raise SelfscanError(
             f"{path}: found none of the cases in its lists; expected names such as "
-            f"{', '.join(source.name for source in sources[:3])}; correct the names"
+            f"{', '.join(list(ids.values())[:3])}; correct the names"
         )
-    return [
-        replace(source, split=split_of.get(source.name, split_of.get(short[source])))
-        for source in sources
-    ]
+    return found
 
 
 def _require_apart(inputs: Sequence[Path], out: Path) -> None:
     for path in inputs:
         if Path(path).resolve().is_relative_to(out):
             raise SelfscanError(
-                f"{path}: found an input inside of the output {out}; keep them apart"
+                f"{path}: found a file or folder inside of the output {out}; keep them apart"
             )
 
 

@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
+from selfscan.scans.scan import BURNED_IN
+
 Voxel = tuple[int, int, int]
 Kind = Literal["volumes", "foreground", "labels"]
 
@@ -42,6 +44,7 @@ LATER = (
     "file_lengths",
     "file_digests",
 )  # columns that stores of earlier versions lack
+OPTIONAL = ("split", "near_duplicate_of")  # that not every scan has
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,11 @@ class ScanRecord:
     def hounsfield(self) -> tuple[bool, ...]:
         """Whether each channel holds Hounsfield units."""
         return tuple(modality == "ct" for modality in self.modality)
+
+    @property
+    def burned_in(self) -> bool:
+        """Whether its header says that text stands in the pixels, which may be a name."""
+        return any(BURNED_IN in warning for warning in self.warnings)
 
     @property
     def kinds(self) -> tuple[Kind, ...]:

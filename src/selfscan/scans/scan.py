@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 Modality = Literal["ct", "mr", "pt", "other"]
+# The warning of scans that are not pictured.
+BURNED_IN = "burned-in annotation (BurnedInAnnotation YES): text in the pixels, perhaps a name"
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from selfscan.errors import SelfscanError
 from selfscan.files import written_atomically
+from selfscan.scans.filled import require_filled
 from selfscan.scans.fingerprint import NEAR, SIZE, Fingerprints, nearest
 from selfscan.scans.store import Store
 
@@ -69,7 +70,9 @@ class Seen:
         if not file.is_file():
             return None
         try:
-            return cls(pq.read_table(file).select(_SCHEMA.names).cast(_SCHEMA))
+            table = pq.read_table(file).select(_SCHEMA.names).cast(_SCHEMA)
+            require_filled(file, table)
+            return cls(table)
         except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             raise SelfscanError(
                 f"{file}: found a damaged table of scans ({str(error).splitlines()[0]}); expected "

@@ -22,8 +22,10 @@ import pyarrow.compute as pc
 
 from selfscan.errors import SelfscanError
 from selfscan.scans.columns import ROWS, Columns
+from selfscan.scans.containment import require_names, require_own_entries
 from selfscan.scans.contract import PreprocessingContract
 from selfscan.scans.fingerprint import SIZE, Fingerprints, fingerprint
+from selfscan.scans.limits import require_shapes
 from selfscan.scans.record import Kind, ScanRecord, Voxel
 from selfscan.scans.volumes import VolumeFiles, damaged
 
@@ -48,11 +50,13 @@ class Store:
         path: The folder that `prepare` wrote.
 
     Raises:
-        SelfscanError: The folder is not a finished store.
+        SelfscanError: The folder is not a finished store, or leads out of itself.
     """
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
+        if self.path.is_dir():
+            require_own_entries(self.path)
         for name in ("contract.json", "scans.parquet"):
             if not (self.path / name).is_file():
                 raise SelfscanError(
@@ -63,7 +67,10 @@ class Store:
         self.columns = Columns(self.path / "scans.parquet")
         names = self.path / "labels.json"
         named = _read_json(names) if names.exists() else {}
-        self.label_names: dict[int, str] = {int(value): name for value, name in named.items()}
+        try:
+            self.label_names: dict[int, str] = {int(v): str(name) for v, name in named.items()}
+        except (ValueError, AttributeError) as error:
+            raise damaged(names, "other than names by whole numbers") from error
         self._files = VolumeFiles()
 
     def __len__(self) -> int:
@@ -72,12 +79,16 @@ class Store:
     def __getitem__(self, i: int) -> ScanRecord:
         if not 0 <= i < len(self):
             raise IndexError(f"scan {i} of a store of {len(self)}")
-        return ScanRecord.from_row(self.columns.rows(i, i + 1).to_pylist()[0])
+        return self._records(i, i + 1)[0]
 
     def __iter__(self) -> Iterator[ScanRecord]:
         for start in range(0, len(self), ROWS):
-            some = self.columns.rows(start, min(start + ROWS, len(self)))
-            yield from map(ScanRecord.from_row, some.to_pylist())
+            yield from self._records(start, min(start + ROWS, len(self)))
+
+    def _records(self, start: int, past: int) -> list[ScanRecord]:
+        rows = self.columns.rows(start, past)
+        require_names(self.columns.path, rows["id"].combine_chunks())
+        return [ScanRecord.from_row(row) for row in rows.to_pylist()]
 
     def __getstate__(self) -> dict[str, Any]:
         """Open files and arrays stay behind; a worker reads its own."""
@@ -128,7 +139,8 @@ class Store:
     @cached_property
     def shapes(self) -> npt.NDArray[np.int64]:
         """Voxels of each scan along (X, Y, Z), shape (scans, 3)."""
-        return np.asarray(self.columns["shape"].flatten(), dtype=np.int64).reshape(-1, 3)
+        flat = self.columns["shape"].flatten()
+        return require_shapes(self.columns.path, np.asarray(flat, dtype=np.int64).reshape(-1, 3))
 
     @cached_property
     def foreground_boxes(self) -> npt.NDArray[np.int64]:
@@ -144,7 +156,14 @@ class Store:
     @cached_property
     def hounsfield(self) -> npt.NDArray[np.bool_]:
         """Whether each channel of each scan holds Hounsfield units, shape (scans, C)."""
-        is_ct = pc.equal(self.columns["modality"].flatten(), "ct")
+        modalities = self.columns["modality"]
+        fewest, most = pc.min_max(pc.list_value_length(modalities)).as_py().values()
+        if fewest != most or not most:
+            raise SelfscanError(
+                f"{self.columns.path}: found scans of {fewest} to {most} channels; expected as "
+                "many in each; run `selfscan prepare --resume`, or copy the index again"
+            )
+        is_ct = pc.equal(modalities.flatten(), "ct")
         return np.asarray(is_ct, dtype=bool).reshape(len(self), -1)
 
     def shape(self, i: int) -> Voxel:
@@ -164,7 +183,9 @@ class Store:
 
     @cached_property
     def _ids(self) -> pa.Array:
-        return self.columns["id"]
+        ids = self.columns["id"]
+        require_names(self.columns.path, ids)
+        return ids
 
     @cached_property
     def _numbers(self) -> dict[str, int]:
@@ -255,7 +276,9 @@ class Store:
     def fingerprint(self, i: int) -> tuple[int, ...]:
         """What tells scan i again, 124 numbers; computed where the index lacks it."""
         record = self[i]
-        return record.fingerprint or fingerprint(self.read(i), record.hounsfield)
+        if len(record.fingerprint) == SIZE:
+            return record.fingerprint
+        return fingerprint(self.read(i), record.hounsfield)
 
     def fingerprints(self) -> Fingerprints:
         """What tells the scans again, shape (scans, 124)."""
@@ -298,6 +321,6 @@ class Store:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         content: dict[str, Any] = json.loads(path.read_text())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise damaged(path, f"no readable JSON ({error})") from error
     return content

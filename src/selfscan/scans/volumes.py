@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import add, lt, sub
 from pathlib import Path
@@ -16,12 +17,13 @@ import blosc2
 import numpy as np
 import numpy.typing as npt
 
-from selfscan.errors import ScanError
 from selfscan.files import written_atomically
+from selfscan.scans.containment import require_own
+from selfscan.scans.frames import Frame, chunks_and_blocks, damaged, read_frame
 from selfscan.scans.record import Voxel
 
-CHUNK = 64
-BLOCK = 32
+__all__ = ["VolumeFiles", "Written", "cut_box", "damaged", "write_volume"]
+
 _OPEN_FILES = 64
 
 
@@ -40,9 +42,7 @@ class Written:
 
 def write_volume(path: Path, volume: npt.NDArray[Any]) -> Written:
     """Write an array (..., X, Y, Z), whole or not at all; equal arrays give equal bytes."""
-    leading = (1,) * (volume.ndim - 3)
-    chunks = leading + tuple(min(CHUNK, length) for length in volume.shape[-3:])
-    blocks = leading + tuple(min(BLOCK, length) for length in chunks[-3:])
+    chunks, blocks = chunks_and_blocks(volume.shape)
     array = blosc2.asarray(
         np.ascontiguousarray(volume),
         contiguous=True,
@@ -59,6 +59,27 @@ def write_volume(path: Path, volume: npt.NDArray[Any]) -> Written:
     return Written(len(frame), hashlib.sha256(frame).hexdigest())
 
 
+@dataclass(frozen=True)
+class _Opened:
+    """An array in an open file, of which no chunk is decoded before its header was looked at."""
+
+    frame: Frame
+    array: Any
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.frame.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        kind: np.dtype[Any] = self.array.dtype
+        return kind
+
+    def __getitem__(self, inside: Sequence[slice]) -> npt.NDArray[Any]:
+        self.frame.require_own_codecs(inside)
+        return np.asarray(self.array[inside])
+
+
 class VolumeFiles:
     """Reads boxes of voxels and keeps the files used last open; memory does not grow with use.
 
@@ -67,7 +88,7 @@ class VolumeFiles:
     """
 
     def __init__(self) -> None:
-        self._arrays: OrderedDict[Path, Any] = OrderedDict()
+        self._arrays: OrderedDict[Path, _Opened] = OrderedDict()
 
     def read(
         self,
@@ -89,36 +110,27 @@ class VolumeFiles:
 
         Raises:
             ScanError: The file is missing or damaged.
+            SelfscanError: It is none of the store's own.
         """
         try:
             return cut_box(self._open(path, length), start, size, outside)
         except (RuntimeError, OSError) as error:
             raise damaged(path, "a damaged file" if path.exists() else "no file") from error
 
-    def _open(self, path: Path, length: int | None) -> Any:
+    def _open(self, path: Path, length: int | None) -> _Opened:
         if path not in self._arrays:
+            require_own(path)
             if length is not None and path.stat().st_size != length:
                 raise damaged(path, f"{path.stat().st_size} bytes where there were {length}")
             if len(self._arrays) >= _OPEN_FILES:
                 self._arrays.popitem(last=False)
-            single = blosc2.DParams(nthreads=1)
-            opened = blosc2.open(str(path), mode="r", dparams=single)
-            if not isinstance(opened, blosc2.NDArray):
-                raise damaged(path, f"a {type(opened).__name__} of Blosc2, which is no volume")
-            self._arrays[path] = opened
+            frame, single = read_frame(path), blosc2.DParams(nthreads=1)
+            array = blosc2.open(str(path), mode="r", dparams=single, deserialize="safe")
+            if not isinstance(array, blosc2.NDArray) or array.shape != frame.shape:
+                raise damaged(path, f"a {type(array).__name__} of Blosc2, which is no volume")
+            self._arrays[path] = _Opened(frame, array)
         self._arrays.move_to_end(path)
         return self._arrays[path]
-
-
-def damaged(path: Path, found: str) -> ScanError:
-    """The error for a stored file that is not what `prepare` wrote."""
-    return ScanError(
-        path,
-        found=found,
-        expected="the file that prepare wrote",
-        remedy="run `selfscan prepare` again with --resume, which makes it anew; if it happens "
-        "again, look at the disk",
-    )
 
 
 def cut_box(array: Any, start: Voxel | None, size: Voxel | None, outside: Any) -> npt.NDArray[Any]:

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from selfscan.errors import ContractError, ScanError, SelfscanError
 from selfscan.files import written_atomically
+from selfscan.scans.filled import require_filled
 from selfscan.scans.record import ScanRecord, Voxel
 from selfscan.scans.store import Store
 
@@ -232,7 +233,7 @@ class Words:
             )
         try:
             table = pq.read_table(file)
-        except (pa.ArrowInvalid, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise SelfscanError(
                 f"{file}: found no readable Parquet file ({error}); expected the words of "
                 "`selfscan discover`; copy it again, or discover words again"
@@ -243,7 +244,16 @@ class Words:
                 f"{file}: found a Parquet file that holds no words; expected the {FILE} of "
                 "`selfscan discover`"
             )
-        header = json.loads(described)
+        try:
+            return cls._from_table(file, table, json.loads(described))
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+            raise SelfscanError(
+                f"{file}: found words in disorder ({error}); expected the {FILE} of `selfscan "
+                "discover`; copy it again, or discover words again"
+            ) from error
+
+    @classmethod
+    def _from_table(cls, file: Path, table: pa.Table, header: dict[str, Any]) -> Words:
         if header.pop("format", None) != FORMAT or not table.schema.equals(_SCHEMA):
             raise SelfscanError(
                 f"{file}: found words of another format, by selfscan "
@@ -256,6 +266,7 @@ class Words:
                 f"{file}: found a header with {sorted(header)}; expected {sorted(known)}; "
                 "discover words again"
             )
+        require_filled(file, table)
         origins = [
             WordOrigin(**origin | {"place": tuple(origin["place"])}) for origin in header["origins"]
         ]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 
 Accelerator = Literal["auto", "cpu", "cuda", "mps"]
 Strategy = Literal["auto", "ddp", "ddp_find_unused_parameters_true"]
@@ -26,8 +28,9 @@ class EngineConfig:
 
     Attributes:
         accelerator: `auto` takes a GPU where there is one.
-        devices: Devices on each node.
-        nodes: Machines that train together.
+        devices: Devices on each node. Under torchrun and srun it may be left out: each process that
+            they start takes one.
+        nodes: Machines that train together; likewise.
         strategy: `auto` is DDP on several devices; `ddp_find_unused_parameters_true` is for methods
             that leave a part of the network out of some steps.
         precision: `auto` is `bf16-mixed` on a GPU that multiplies bfloat16 in hardware and
@@ -69,11 +72,31 @@ class EngineConfig:
         if self.threads is not None and self.threads < 1:
             raise ValueError(f"threads must be at least 1, or None, got {self.threads}")
 
+    def processes(self) -> tuple[int, int]:
+        """Processes on each node, and nodes: what torchrun or srun started, or what is asked for.
+
+        Raises:
+            ValueError: Others were asked for than were started.
+        """
+        started, asked = _started_processes(), (self.devices, self.nodes)
+        if started is None or asked == started:
+            return asked
+        if asked != (1, 1):
+            raise ValueError(
+                f"devices and nodes must be {started[0]} and {started[1]}, which were started, or "
+                f"left out, got {asked[0]} and {asked[1]}"
+            )
+        return started
+
     def fabric(self) -> Fabric:
         """Start the processes and give this one its place among them.
 
         The convolution algorithms of a GPU are held fixed, so that equal steps give equal bits.
+
+        Raises:
+            ValueError: As in `processes`.
         """
+        devices, nodes = self.processes()
         if self.threads is not None:
             torch.set_num_threads(self.threads)
         _keep_freed_memory()
@@ -81,8 +104,8 @@ class EngineConfig:
         torch.backends.cudnn.deterministic = True
         fabric = Fabric(
             accelerator=self.accelerator,
-            devices=self.devices,
-            num_nodes=self.nodes,
+            devices=devices,
+            num_nodes=nodes,
             strategy=self.strategy,
             precision=self._precision(),
         )
@@ -98,6 +121,17 @@ class EngineConfig:
             and torch.cuda.is_bf16_supported(including_emulation=False)
         )
         return "bf16-mixed" if quick else "32-true"
+
+
+def _started_processes() -> tuple[int, int] | None:
+    if TorchElasticEnvironment.detect():
+        everywhere, here = int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_WORLD_SIZE"])
+        return here, everywhere // here
+    # The script of a job has no step: SLURM names tasks there that nobody started.
+    if "SLURM_STEP_NUM_TASKS" in os.environ and SLURMEnvironment.detect():
+        nodes = int(os.environ["SLURM_STEP_NUM_NODES"])
+        return int(os.environ["SLURM_STEP_NUM_TASKS"]) // nodes, nodes
+    return None
 
 
 def _keep_freed_memory() -> None:

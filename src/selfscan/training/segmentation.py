@@ -201,9 +201,9 @@ def inference_fabric(engine: EngineConfig) -> Fabric:
     Raises:
         ValueError: More than one device is asked for.
     """
-    if engine.devices * engine.nodes > 1:
+    devices, nodes = engine.processes()
+    if devices * nodes > 1:
         raise ValueError(
-            "this runs on one device: devices and nodes must be 1, "
-            f"got {engine.devices} and {engine.nodes}"
+            f"this runs on one device: devices and nodes must be 1, got {devices} and {nodes}"
         )
     return engine.fabric()

@@ -48,17 +48,19 @@ class Stepper:
     ) -> None:
         self._module, self._parameters, self._config = module, parameters, config
         self._steps, self._accumulate = steps, accumulate
-        self._seed, self._rank = seed, fabric.global_rank
+        self._seed, self._fabric = seed, fabric
         self.optimizer = build_optimizer(parameters, config)
         self._wrapped = Wrapped(fabric, module, self.optimizer)
 
     def take(self, step: int, upcoming: Iterator[Batch]) -> dict[str, float]:
         """Take step number `step` on the next batches; return its losses and monitors.
 
+        These are means over batches and ranks.
+
         Raises:
             SelfscanError: The gradient is not finite; the weights are as before.
         """
-        torch.manual_seed(derive_seed(self._seed, "step", step, self._rank))
+        torch.manual_seed(derive_seed(self._seed, "step", step, self._fabric.global_rank))
         rate = learning_rate(self._config, step=step, steps=self._steps)
         shares = set_learning_rate(self.optimizer, self._parameters, rate, step=step)
         values: dict[str, float] = {}
@@ -68,6 +70,7 @@ class Stepper:
             examples += batch.examples.tolist()
             for name, value in self._add_gradients(batch, last=part == self._accumulate - 1):
                 values[name] = values.get(name, 0.0) + value / self._accumulate
+        values = self._over_ranks(values)
         values |= {"learning_rate": rate, **shares}
         drop_frozen_gradients(self._parameters, step=step)
         norm = self._wrapped.clip_gradients(self._config.gradient_clip or math.inf)
@@ -83,6 +86,13 @@ class Stepper:
         self.optimizer.zero_grad(set_to_none=True)
         self._module.after_step(step + 1)
         return {**values, "gradient_norm": norm}
+
+    def _over_ranks(self, values: dict[str, float]) -> dict[str, float]:
+        if self._fabric.world_size == 1:
+            return values
+        own = torch.tensor(list(values.values()), device=self._fabric.device)
+        means = torch.as_tensor(self._fabric.all_reduce(own, reduce_op="mean"))
+        return dict(zip(values, means.tolist(), strict=True))
 
     def _add_gradients(self, batch: Batch, *, last: bool) -> Iterator[tuple[str, float]]:
         with self._wrapped.gradients_stay_local(not last):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from selfscan.methods.method import Outcome
+from selfscan.networks.synchronized_norm import synchronize_norms
 from selfscan.scans.crops import Batch
 
 
@@ -31,12 +32,15 @@ class Wrapped:
 
     Args:
         fabric: Launched.
-        module: Moved to the device in place; its weights are then those of rank 0.
+        module: Moved to the device in place; its weights are then those of rank 0. Among several
+            processes its batch norms take the statistics of all their batches.
         optimizer: Of the module's parameters.
     """
 
     def __init__(self, fabric: Fabric, module: Trainable, optimizer: Optimizer) -> None:
         self._fabric = fabric
+        if fabric.world_size > 1:
+            synchronize_norms(module, device=fabric.device)
         # Channels last: up to 1.5 times as quick on a CPU, and what tensor cores ask for.
         module.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self._forward, self.optimizer = fabric.setup(_Unpacking(module), optimizer)

@@ -74,7 +74,7 @@ def test_files_that_are_missing_or_unknown_cost_their_case_only(tmp_path):
     assert [source.name for source in found.sources] == ["a"]
     wrong = {entry.path.name: entry.reason for entry in found.unusable}
     assert set(wrong) == {"gone.nii", "lost.nii", "c.npy", "list.json"}
-    assert "the case b" in wrong["lost.nii"]
+    assert "no such file" in wrong["lost.nii"]
     assert "'.npy'" in wrong["c.npy"]
     assert "entry 4 of 'training'" in wrong["list.json"]
 

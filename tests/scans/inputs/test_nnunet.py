@@ -45,7 +45,7 @@ def test_what_does_not_fit_is_named(tmp_path):
     found = read_nnunet(folder)
     assert found.sources == []
     reasons = {wrong.path.name: wrong.reason for wrong in found.unusable}
-    assert "2 channels of the case a" in reasons["a_0001.nii.gz"]
+    assert "2 channels of each case" in reasons["a_0001.nii.gz"]
     assert "without a channel number" in reasons["b.nii.gz"]
     assert "no image of this label map" in reasons["z.nii.gz"]
     assert len(reasons) == 3

@@ -20,9 +20,9 @@ from selfscan.scans.crops.places import (
     require_size,
     voxel,
 )
+from selfscan.scans.frames import CHUNK
 from selfscan.scans.record import Voxel
 from selfscan.scans.store import Store
-from selfscan.scans.volumes import CHUNK
 
 _FEW_LABELS = 64  # are sooner counted one by one than as the integers that bincount makes of them
 

@@ -19,7 +19,7 @@ if sys.platform == "linux":
     import resource
 
 _OWN_BYTES = 1 << 30  # that dcm2niix takes whatever it reads
-_SYNTAX = re.compile(r"transfer syntax '([^']+)'", re.IGNORECASE)
+_SYNTAX = re.compile(r"transfer syntax '([0-9.]+)'", re.IGNORECASE)
 
 
 def convert_series(

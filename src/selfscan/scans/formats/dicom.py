@@ -29,13 +29,12 @@ from selfscan.scans.inputs.contents import first_bytes, is_dicom, passed_over
 from selfscan.scans.limits import require_room, require_voxels
 from selfscan.scans.preparation.grid import require_volume
 from selfscan.scans.preparation.values import require_values
-from selfscan.scans.scan import Modality, Scan
+from selfscan.scans.scan import BURNED_IN, Modality, Scan
 
 _MODALITIES: dict[str, Modality] = {"CT": "ct", "MR": "mr", "PT": "pt"}
 _TILT_DEGREES = 0.5
 _TILTED = "gantry tilt: the slices were shifted onto a straight grid, voxels are interpolated"
 _DERIVED = "derived from other images (ImageType DERIVED): reformatted, filtered or computed"
-_BURNED_IN = "burned-in annotation (BurnedInAnnotation YES): text in the pixels, perhaps a name"
 
 
 def read_series(source: Path | str | Sequence[Path | str]) -> list[Scan]:
@@ -150,7 +149,7 @@ def _convert(name: Path, headers: list[SliceHeader]) -> list[Scan]:
     if _is_localizer(about):
         raise ScanError(
             name,
-            found="a localizer (ImageType " + "\\".join(about.image_type) + ")",
+            found="a localizer (ImageType LOCALIZER)",
             expected="a scan",
             remedy="leave it out; it was made to plan one",
         )
@@ -184,7 +183,7 @@ def _convert(name: Path, headers: list[SliceHeader]) -> list[Scan]:
     told = {
         _TILTED: tilted,
         _DERIVED: any("DERIVED" in header.image_type for header in once),
-        _BURNED_IN: any(header.burned_in for header in once),
+        BURNED_IN: any(header.burned_in for header in once),
         f"{copies} slices were there twice: each is taken once": copies > 0,
     }
     return [

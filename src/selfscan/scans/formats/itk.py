@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK
 
-from selfscan.errors import ScanError
+from selfscan.errors import ScanError, without_names
 from selfscan.scans.formats.textheader import TextHeader, read_text_header
 from selfscan.scans.limits import require_room, require_voxels
 from selfscan.scans.scan import Scan
@@ -28,11 +29,11 @@ def read_itk(path: Path) -> Scan:
             numbers, or voxels that cannot be decoded.
     """
     header = read_text_header(path)
-    for file in header.data:
+    for number, file in enumerate(header.data, start=1):
         if not file.is_file():
             raise ScanError(
                 path,
-                found=f"no data file {file.name} beside it",
+                found=f"no data file beside it (number {number} of {len(header.data)})",
                 expected="the file that the header names",
                 remedy="restore it, or save header and voxels in one file",
             )
@@ -46,7 +47,7 @@ def read_itk(path: Path) -> Scan:
         reader.SetExtractSize([*size, *[0] * (reader.GetDimension() - 3)])
         image = reader.Execute()
     except RuntimeError as error:
-        raise _damaged(path, _reason(error)) from error
+        raise _damaged(path, _reason(error, (path, *header.data))) from error
     voxels: npt.NDArray[Any] = SimpleITK.GetArrayFromImage(image).T[None]
     affine = np.eye(4)
     affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * np.array(image.GetSpacing())
@@ -61,10 +62,10 @@ def read_itk(path: Path) -> Scan:
     return scan.with_warnings("the header names no patient axes: they are taken as LPS")
 
 
-def _reason(error: RuntimeError) -> str:
+def _reason(error: RuntimeError, files: Sequence[Path]) -> str:
     """The line of an ITK message that says most: its last, without the place in ITK's source."""
     lines = [line for line in str(error).splitlines() if line and not line.startswith("Reason:")]
-    return lines[-1].rpartition("): ")[2]
+    return without_names(lines[-1].rpartition("): ")[2], files)
 
 
 def _one_volume(path: Path, reader: Any) -> tuple[int, int, int]:

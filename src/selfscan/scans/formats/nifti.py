@@ -17,7 +17,7 @@ import numpy.typing as npt
 from nibabel.nifti1 import Nifti1Header
 from nibabel.nifti2 import Nifti2Header
 
-from selfscan.errors import ScanError
+from selfscan.errors import ScanError, without_names
 from selfscan.scans.formats.nifti_affine import nifti_affine
 from selfscan.scans.inputs.contents import first_bytes, is_gzip
 from selfscan.scans.limits import require_room, require_voxels
@@ -52,7 +52,7 @@ def read_nifti(path: Path) -> Scan:
     except (EOFError, OSError, zlib.error) as error:
         raise ScanError(
             path,
-            found=f"a file that cannot be read to its end ({error})",
+            found=f"a file that cannot be read to its end ({without_names(str(error), [path])})",
             expected="the whole file",
             remedy="copy or download it again, or check the disk",
         ) from error

@@ -5,6 +5,7 @@ Names are those of the SOP classes (DICOM PS3.6, table A-1), without "Storage".
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 _ROOT = "1.2.840.10008.5.1.4.1.1."
@@ -69,6 +70,7 @@ _NAMES = {
     for table in (_STACKED, _SLICES, _PICTURES, _COMPANIONS)
     for place, name in table.items()
 } | {"1.2.840.10008.1.3.10": "Media Storage Directory"}
+_UID = re.compile(r"[0-9.]{1,64}")
 _NO_SLICES = {_ROOT + place for place in (*_PICTURES, *_COMPANIONS)}
 # What some writers say by the modality alone.
 _COMPANION_MODALITIES = ("SEG", "RTSTRUCT", "RTDOSE", "RTPLAN", "RTIMAGE", "REG", "SR", "PR", "KO")
@@ -76,7 +78,8 @@ _COMPANION_MODALITIES = ("SEG", "RTSTRUCT", "RTDOSE", "RTPLAN", "RTIMAGE", "REG"
 
 def object_name(sop_class: str) -> str:
     """The name of a SOP class, or its UID where it is a rarer one."""
-    return _NAMES.get(sop_class, f"SOP class {sop_class or 'unknown'}")
+    uid = sop_class if _UID.fullmatch(sop_class) else "unknown"
+    return _NAMES.get(sop_class, f"SOP class {uid}")
 
 
 def holds_slices(sop_class: str, modality: str, frames: int) -> bool:

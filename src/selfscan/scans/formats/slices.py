@@ -11,6 +11,7 @@ import numpy.typing as npt
 import SimpleITK
 
 from selfscan.errors import ScanError
+from selfscan.scans.formats.elements import lengths_fit
 
 # Scanners round positions; a lost slice changes a step by all of it.
 STEP_TOLERANCE = 0.1
@@ -59,6 +60,8 @@ class Stack:
 
 def read_slice_header(path: Path) -> SliceHeader | None:
     """The header of a DICOM file with pixels; None for other objects and damaged files."""
+    if not lengths_fit(path):
+        return None
     reader = SimpleITK.ImageFileReader()
     reader.SetImageIO("GDCMImageIO")
     reader.SetFileName(str(path))

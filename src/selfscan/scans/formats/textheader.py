@@ -131,7 +131,7 @@ def _beside(path: Path, name: str) -> Path:
     if "\0" in name or not file.is_relative_to(os.path.normpath(path.parent)):
         raise ScanError(
             path,
-            found=f"a header whose voxels are in {name[:200]!r}",
+            found="a header whose voxels are in a file elsewhere",
             expected="a file in the header's own folder",
             remedy="put the file beside its header, and correct the name in it",
         )
@@ -152,7 +152,7 @@ def _names(path: Path, named: str, listed: list[str]) -> list[str]:
             return [words[0] % number for number in numbers]
         raise ScanError(
             path,
-            found=f"data files by the pattern {named[:60]!r}",
+            found="data files by another pattern, or by too many numbers",
             expected=f"a pattern such as slice_%03d.raw of at most {MAX_DATA_FILES:,} files",
             remedy="correct the header, or save the scan in one file",
         )

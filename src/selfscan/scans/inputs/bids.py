@@ -15,6 +15,7 @@ from selfscan.scans.inputs.walk import walk
 from selfscan.scans.scan import Modality
 
 _SCANS: dict[str, Modality] = {"anat": "mr", "func": "mr", "dwi": "mr", "perf": "mr", "pet": "pt"}
+_OTHERS = ("fmap", "micr", "mrs")  # data types that hold images; any other name may be anyone's
 _ASIDE = {
     "derivatives": "what was computed from the scans",
     "sourcedata": "what the scans were converted from",
@@ -45,7 +46,8 @@ def read_bids(folder: Path) -> Found:
             is_ct = stem_of(image).lower().endswith("_ct")
             sources.append(replace(source, modality=("ct" if is_ct else _SCANS[kind],)))
         else:
-            reason = f"found an image in the BIDS folder {kind!r}; expected {', '.join(_SCANS)}"
+            where = f"the BIDS folder {kind!r}" if kind in _OTHERS else "another folder of BIDS"
+            reason = f"found an image in {where}; expected {', '.join(_SCANS)}"
             found.unusable.append(Unusable(image, f"{reason}; name the file itself to take it"))
     for place, what in aside.items():
         reason = f"found {what}; expected each scan once; give this folder itself to take it"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 
 from selfscan.errors import ScanError
@@ -27,7 +28,7 @@ def first_bytes(path: Path, count: int = 512) -> bytes:
     if not path.is_file():
         raise ScanError(
             path,
-            found="a folder, a device or a pipe",
+            found=special_file(path),
             expected="a file",
             remedy="correct the path",
         )
@@ -56,6 +57,17 @@ def first_bytes(path: Path, count: int = 512) -> bytes:
             remedy="fetch the data, for example with `git lfs pull`",
         )
     return start
+
+
+def special_file(path: Path) -> str:
+    """What a path leads to that is no file: to open a pipe, or to read a device, may never end."""
+    kinds = {
+        stat.S_ISDIR: "a folder",
+        stat.S_ISFIFO: "a named pipe",
+        stat.S_ISSOCK: "a socket",
+    }
+    mode = path.stat().st_mode
+    return next((name for is_one, name in kinds.items() if is_one(mode)), "a device")
 
 
 def is_gzip(start: bytes) -> bool:

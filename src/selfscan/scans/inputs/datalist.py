@@ -124,7 +124,7 @@ def wrong_file(source: Source) -> Unusable | None:
     """The first file of a listed case that is missing or of an unknown format."""
     for path in (*source.images, *((source.labels,) if source.labels else ())):
         if not path.exists():
-            reason = f"found no such file; expected a file of the case {source.name}"
+            reason = "found no such file; expected the file of a case that is listed"
             return Unusable(path, f"{reason}; restore it, or take the case off the list")
         if path.is_file() and suffix_of(path) not in KNOWN_SUFFIXES:
             return Unusable(path, unknown_suffix(suffix_of(path)))

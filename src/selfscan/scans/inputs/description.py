@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from selfscan.errors import ScanError
+from selfscan.scans.inputs.contents import special_file
 from selfscan.scans.scan import Modality
 
 _MODALITY_WORDS: dict[Modality, tuple[str, ...]] = {
@@ -27,6 +28,10 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         ScanError: The file is missing, is no JSON, or holds something else than an object.
     """
+    if path.exists() and not path.is_file():
+        raise ScanError(
+            path, found=special_file(path), expected="a JSON file", remedy="correct the path"
+        )
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -36,7 +41,7 @@ def read_json(path: Path) -> dict[str, Any]:
             expected="a JSON file",
             remedy="correct the path",
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ScanError(
             path,
             found=f"text that is no JSON ({error})",

@@ -41,7 +41,7 @@ def read_nnunet(folder: Path) -> Found:
             missing = sorted(set(range(channels)) - set(files))
             if missing:
                 absent = folder / images / f"{case}_{missing[0]:04d}{ending}"
-                reason = f"found no such file; expected {channels} channels of the case {case}"
+                reason = f"found no such file; expected {channels} channels of each case"
                 found.unusable.append(Unusable(absent, f"{reason}; restore it"))
                 continue
             label = folder / labels / f"{case}{ending}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -11,6 +12,9 @@ from typing import Literal
 
 from selfscan.errors import SelfscanError
 from selfscan.scans.scan import Modality
+
+# BIDS names the subject in folders and files: sub-01/anat/sub-01_T1w.nii.gz.
+_BIDS_SUBJECT = re.compile(r"(?:^|[^a-zA-Z0-9])(sub-[a-zA-Z0-9]+)")
 
 
 @dataclass(frozen=True)
@@ -36,10 +40,21 @@ class Source:
     modality: tuple[Modality | None, ...] = (None,)
     subject: str | None = None
 
+    @property
+    def patient(self) -> str:
+        """Whose scan it is where its files say nothing: by a list, by BIDS, or a patient each."""
+        named = _BIDS_SUBJECT.search(self.name)
+        return self.subject or (named.group(1) if named else self.name)
+
 
 @dataclass(frozen=True)
 class Unusable:
-    """Something that was meant as a scan and cannot be one, and why."""
+    """Something that was meant as a scan and cannot be one, and why.
+
+    Attributes:
+        path: Where it lies.
+        reason: Why, without names of files, folders or patients: these may stand in `path` alone.
+    """
 
     path: Path
     reason: str
@@ -82,19 +97,17 @@ def merged(parts: Iterable[Found]) -> Found:
 
 def without_repeats(found: Found) -> Found:
     """Keep the first of sources that share a file, or a DICOM folder; later ones are unusable."""
-    seen: dict[Path, Path] = {}
+    seen: set[Path] = set()
     kept: list[Source] = []
     unusable = list(found.unusable)
     for source in found.sources:
         places = {_place(source, image): image for image in source.images}
         repeated = [place for place in places if place in seen]
         if repeated:
-            reason = f"found it listed twice, the first time as {seen[repeated[0]]}"
-            unusable.append(
-                Unusable(places[repeated[0]], f"{reason}; expected each scan once; list it once")
-            )
+            reason = "found it listed twice; expected each scan once; list it once"
+            unusable.append(Unusable(places[repeated[0]], reason))
             continue
-        seen.update(places)
+        seen |= set(places)
         kept.append(source)
     return Found(kept, unusable, found.label_names)
 

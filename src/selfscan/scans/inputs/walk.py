@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from selfscan.scans.formats.suffixes import FOREIGN_SUFFIXES, KNOWN_SUFFIXES, stem_of, suffix_of
-from selfscan.scans.inputs.contents import is_dicom, passed_over
+from selfscan.scans.inputs.contents import is_dicom, passed_over, special_file
 from selfscan.scans.inputs.sources import Found, Source, Unusable, digest
 
 # Folders whose name says nothing of the case.
@@ -40,7 +40,10 @@ def walk(root: Path, *, but: Collection[Path] = ()) -> Found:
         others = []
         for file in files:
             suffix = suffix_of(file)
-            if suffix in FOREIGN_SUFFIXES:
+            if file.exists() and not file.is_file():
+                reason = f"found {special_file(file)}; expected a file; take it out of the folder"
+                found.unusable.append(Unusable(file, reason))
+            elif suffix in FOREIGN_SUFFIXES:
                 found.unusable.append(Unusable(file, unknown_suffix(suffix)))
             elif suffix not in KNOWN_SUFFIXES:
                 others.append(file)
@@ -69,8 +72,9 @@ def dicom_name(relative: Path) -> str:
 
 def unknown_suffix(suffix: str) -> str:
     """Why a file of an unknown format is unusable."""
+    shown = f"the suffix {suffix!r}" if suffix in FOREIGN_SUFFIXES else "another suffix"
     return (
-        f"found the suffix {suffix!r}; expected one of {', '.join(KNOWN_SUFFIXES)}, or DICOM; "
+        f"found {shown}; expected one of {', '.join(KNOWN_SUFFIXES)}, or DICOM; "
         "convert it to NIfTI, with its spacing and orientation"
     )
 

@@ -62,7 +62,7 @@ def require_same_grid(first: Scan, second: Scan) -> None:
         raise ScanError(
             second.path,
             found=f"shape {_shown(second.shape)}",
-            expected=f"shape {_shown(first.shape)} of {first.path}",
+            expected=f"shape {_shown(first.shape)}, that of the image or the first channel",
             remedy="give images and labels of one case on one grid",
         )
     shift = shift_mm(first.shape, first.affine, second.affine)
@@ -70,7 +70,7 @@ def require_same_grid(first: Scan, second: Scan) -> None:
         raise ScanError(
             second.path,
             found=f"a grid that is up to {shift:.3g} mm off",
-            expected=f"the grid of {first.path}",
+            expected="the grid of the image or the first channel",
             remedy="resample one onto the other, or correct its header",
         )
 

@@ -7,7 +7,6 @@ store, or one that the next run takes up again.
 from __future__ import annotations
 
 import hashlib
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,9 +26,6 @@ from selfscan.scans.read import read, read_labels
 from selfscan.scans.record import ScanRecord
 from selfscan.scans.scan import Scan
 from selfscan.scans.volumes import write_volume
-
-# BIDS names the subject in folders and files: sub-01/anat/sub-01_T1w.nii.gz.
-_BIDS_SUBJECT = re.compile(r"(?:^|[^a-zA-Z0-9])(sub-[a-zA-Z0-9]+)")
 
 
 def ingest(source: Source, out: Path | None, settings: Settings) -> Note:
@@ -82,7 +78,7 @@ def store_scan(
     fingerprint, detail = fingerprint_and_detail(prepared.volume, prepared.hounsfield)
     return ScanRecord(
         id=name,
-        subject=settings.digest(scan.subject or source.subject or _subject_in(source)),
+        subject=settings.digest(scan.subject or source.patient),
         modality=prepared.modality,
         shape=(x, y, z),
         spacing=spacing_of(prepared.affine),
@@ -134,11 +130,6 @@ def _labels(source: Source, scans: list[Scan], settings: Settings) -> Scan:
             remedy="name them in the data list or correct the map",
         )
     return labels
-
-
-def _subject_in(source: Source) -> str:
-    named = _BIDS_SUBJECT.search(source.name)
-    return named.group(1) if named else source.name
 
 
 def _array_digest(array: npt.NDArray[Any]) -> str:

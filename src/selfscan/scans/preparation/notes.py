@@ -8,7 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from selfscan.files import written_atomically
+from selfscan.scans.containment import require_names, require_own
 from selfscan.scans.contract import PreprocessingContract
 from selfscan.scans.inputs.sources import Source, Unusable
 from selfscan.scans.preparation.geometry import LabelResampling
@@ -68,13 +71,19 @@ class Note:
 
     @classmethod
     def read(cls, path: Path) -> Note | None:
-        """The note in a file, None if it is damaged; of what was left out no stamp matches."""
+        """The note in a file, None if it is damaged; of what was left out no stamp matches.
+
+        Raises:
+            SelfscanError: It is none of the store's own, or names a scan out of the store.
+        """
+        require_own(path)
         try:
             fields = json.loads(path.read_text())
             if fields.pop("digest", _digest(fields)) != _digest(fields):
                 return None
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, RecursionError):
             return None
+        require_names(path, pa.array([row["id"] for row in fields["records"]], pa.string()))
         return cls(
             stamp=fields["stamp"] if fields["complete"] else "",
             records=tuple(map(ScanRecord.from_row, fields["records"])),

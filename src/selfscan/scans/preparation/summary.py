@@ -13,6 +13,7 @@ from rich.table import Table
 
 from selfscan.scans.inputs.sources import Unusable
 from selfscan.scans.record import ScanRecord
+from selfscan.scans.scan import BURNED_IN
 
 _SHOWN = 20  # rows of a table; the rest is counted and stands in the store
 
@@ -40,7 +41,9 @@ def closing_table(
     warnings = Counter(warning for scan in kept for warning in scan.warnings)
     if warnings:
         told = Table("warning", "scans")
-        for warning, count in warnings.most_common(_SHOWN):
+        # What may be a name comes first, however rare it is.
+        by_count = sorted(warnings.items(), key=lambda it: (BURNED_IN not in it[0], -it[1]))
+        for warning, count in by_count[:_SHOWN]:
             told.add_row(escape(warning), str(count))
         tables += [told, *_rest(len(warnings), all_scans)]
     repeats = [scan for scan in kept if scan.near_duplicate_of is not None]
