@@ -40,6 +40,7 @@ def claim_folder(path: Path, *, resume: bool | None = None, overwrite: bool = Fa
     Raises:
         SelfscanError: The folder is not empty and neither flag is given, both flags are given,
             or the path is a file.
+        WriteError: Nothing can be written there.
     """
     if resume and overwrite:
         raise SelfscanError(f"{path}: got both --resume and --overwrite; choose one")
@@ -47,16 +48,29 @@ def claim_folder(path: Path, *, resume: bool | None = None, overwrite: bool = Fa
         raise SelfscanError(f"{path}: found a file; expected a folder to write to")
     if path.is_dir() and any(path.iterdir()):
         if overwrite:
-            shutil.rmtree(path)
+            with writing(path):
+                shutil.rmtree(path)
         elif not resume:
             go_on = "" if resume is None else "--resume to go on with it, "
             raise SelfscanError(
                 f"{path}: found a folder that is not empty; give {go_on}--overwrite to delete what "
                 "it holds, or another folder"
             )
-    with writing(path):
-        path.mkdir(parents=True, exist_ok=True)
+    require_writable(path)
     return path
+
+
+def require_writable(folder: Path) -> None:
+    """Make a folder and try to write there, before work whose results would have no place.
+
+    Raises:
+        WriteError: There is no room, the place is read-only, or the device fails.
+    """
+    trial = folder / ".partial.trial"
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        trial.touch()
+        trial.unlink()
 
 
 @contextmanager

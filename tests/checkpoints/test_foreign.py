@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -80,3 +81,24 @@ def test_what_holds_no_names_is_refused(tmp_path: Path) -> None:
         read_tensors(tmp_path)
     with pytest.raises(SelfscanError, match="found nothing"):
         read_tensors(tmp_path / "absent.pt")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED])
+def test_archives_that_would_inflate_are_refused_before_they_are_read(
+    method: int, tmp_path: Path, monkeypatch
+) -> None:
+    torch.save({"a": torch.zeros(1000)}, tmp_path / "a.pt")
+    with (
+        zipfile.ZipFile(tmp_path / "a.pt") as whole,
+        zipfile.ZipFile(tmp_path / "b.pt", "w", method) as packed,
+    ):
+        for member in whole.infolist():
+            packed.writestr(member.filename, whole.read(member))
+    if method == zipfile.ZIP_STORED:  # all parts in the same place, each claiming all of it
+        content = (tmp_path / "b.pt").read_bytes()
+        claimed = (4000).to_bytes(4, "little")
+        (tmp_path / "b.pt").write_bytes(content.replace(claimed, (1 << 30).to_bytes(4, "little")))
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("read"))
+    found = "compressed parts" if method == zipfile.ZIP_DEFLATED else "bytes that claim"
+    with pytest.raises(SelfscanError, match=found):
+        read_tensors(tmp_path / "b.pt")

@@ -79,6 +79,26 @@ def test_where_leaks_are_allowed_the_arm_is_marked(plan: Plan, run: Path, tmp_pa
     assert Findings.read(tmp_path) == found
 
 
+def test_a_near_duplicate_counts_as_the_case_it_repeats(
+    plan: Plan, run: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(plan.store, tmp_path / "store")
+    rows = [
+        replace(one, near_duplicate_of="scan-7" if one.id == "scan-0" else None)
+        for one in Store(plan.store)
+    ]
+    # Of the patient of the copy pre-training saw another scan, but neither the case nor the copy.
+    rows[1] = replace(rows[1], subject=rows[0].subject)
+    write_index(tmp_path / "store", rows, [], {0: "background", 1: "ball"})
+    plan = replace(plan, store=tmp_path / "store")
+    Seen.of(Store(plan.store).select(ids=["scan-1", "scan-2"])).write(run)
+    found = guard(plan, stores=[], allow_leaks=True)
+    why = "another scan of the same patient, of its near-duplicate scan-0"
+    assert found.leaks == (ArmLeak("genesis", "scan-7", why),)
+    Seen.of(Store(plan.store).select(ids=["scan-2"])).write(run)
+    assert guard(plan, stores=[], allow_leaks=False).leaks == ()
+
+
 def test_a_checkpoint_of_unknown_scans_is_told(plan: Plan) -> None:
     found = guard(plan, stores=[], allow_leaks=False)
     assert found.unknown == ("genesis",)

@@ -99,6 +99,7 @@ def campaign(target: str, seed: int, inputs: int, out: Path) -> None:
         past = min(first + _CHUNK, inputs)
         report = out / f".{done.stem}.json"
         report.unlink(missing_ok=True)
+        began = time.perf_counter()
         order = ["--work", target, str(first), str(past), str(report), "--seed", str(seed)]
         process = subprocess.run(
             [sys.executable, __file__, *order], capture_output=True, text=True, errors="replace"
@@ -107,6 +108,7 @@ def campaign(target: str, seed: int, inputs: int, out: Path) -> None:
             sys.exit(process.stderr)
         told = json.loads(report.read_text())
         told["findings"] = [json.loads(x) for x in process.stdout.splitlines() if x[:1] == "["]
+        told["seconds"] = round(time.perf_counter() - began)
         if told["i"] < past:  # the process ended at this input
             how = "hung" if "Timeout (" in process.stderr else f"ended by {process.returncode}"
             told["findings"].append([told["i"], f"{how}: {process.stderr[-400:]}"])
@@ -124,9 +126,10 @@ def tell(out: Path) -> None:
             sum(line[word] for line in lines) for word in ("read", "refused", "finding")
         )
         slowest = max(line["slowest"] for line in lines)
+        seconds = sum(line.get("seconds", 0) for line in lines)
         print(
             f"{file.stem}: {read + refused + found:,} inputs, {read:,} read, {refused:,} refused, "
-            f"{found:,} findings, slowest {slowest:.1f} s"
+            f"{found:,} findings, slowest {slowest:.1f} s, {seconds:,} s in all"
         )
         kinds = Counter(said for line in lines for _, said in line["findings"])
         first = {said: i for line in reversed(lines) for i, said in reversed(line["findings"])}

@@ -1,4 +1,4 @@
-"""A short run of the fuzz targets without known findings; `fuzz.py` runs all of them at length."""
+"""A short run of all fuzz targets; `fuzz.py` runs them at length."""
 
 from __future__ import annotations
 
@@ -12,9 +12,13 @@ FUZZ = Path(__file__).with_name("fuzz.py")
 COUNTS = {
     "nifti": 300,
     "labels": 100,
-    "dicom series": 5,
+    "nrrd and metaimage": 200,
+    "dicom header": 100,
+    "dicom series": 10,
     "data list": 200,
     "store": 40,
+    "index": 60,
+    "volume": 200,
     "weights": 100,
 }
 

@@ -16,7 +16,7 @@ def plain_record(id: str, **changes: Any) -> ScanRecord:
         modality=("ct",),
         shape=(2, 2, 2),
         spacing=(1.0, 1.0, 1.0),
-        affine=((1.0, 0.0, 0.0, 0.0),) * 4,
+        affine=tuple(tuple(float(i == k) for k in range(4)) for i in range(4)),
         intensity_slope=(1.0,),
         intensity_intercept=(0.0,),
         foreground_fraction=1.0,

@@ -64,3 +64,9 @@ def test_a_contract_out_of_range_is_refused(make_store) -> None:
     (path / "contract.json").write_text(json.dumps(fields | {"percentiles": [0.5, 1e308]}))
     with pytest.raises(SelfscanError, match="found a contract in which"):
         Store(path)
+
+
+def test_text_that_is_none_is_refused(tmp_path) -> None:
+    text = pa.array([b"\xff"], pa.binary()).view(pa.string())
+    with pytest.raises(SelfscanError, match="found a damaged table"):
+        require_filled(tmp_path, pa.table({"a": text}))

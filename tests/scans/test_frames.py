@@ -156,3 +156,11 @@ def test_a_chunk_of_other_size_than_the_layout_is_refused(tmp_path: Path) -> Non
     content[at + 4 : at + 8] = (1 << 30).to_bytes(4, "little")
     path.write_bytes(content)
     assert "a chunk of other than" in refused(path)
+
+
+def test_numbers_that_are_not_numpys_are_refused(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    content = path.read_bytes()
+    assert content.count(b"\x00\xdb\x00\x00\x00\x03<i2") == 1
+    path.write_bytes(content.replace(b"\x00\xdb\x00", b"\x01\xdb\x00"))
+    assert refused(path) == "no header of a Blosc2 array"

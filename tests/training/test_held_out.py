@@ -61,6 +61,25 @@ def test_a_patient_is_on_one_side_only(tmp_path: Path, share: float, patients: i
     assert (again[0].ids, again[1].ids) == (train.ids, held.ids)
 
 
+def test_near_duplicates_of_two_patients_are_on_one_side(tmp_path: Path) -> None:
+    store = store_of(tmp_path, "abcdef")
+    unbroken = [hold_out(store, share=0.5, seed=seed)[1].ids for seed in range(10)]
+    # The first of the second group, scan-9, is no longer there.
+    first = {"scan-4": "scan-1", "scan-2": "scan-9", "scan-5": "scan-9"}
+    rows = [replace(one, near_duplicate_of=first.get(one.id)) for one in store]
+    write_index(tmp_path, rows, [], {})
+    store, apart = Store(tmp_path), 0
+    for seed, before in enumerate(unbroken):
+        train, held = hold_out(store, share=0.5, seed=seed)
+        assert sorted(train.ids + held.ids) == sorted(store.ids)
+        for pair in ({"scan-1", "scan-4"}, {"scan-2", "scan-5"}):
+            assert len(pair & set(held.ids)) != 1
+            apart += len(pair & set(before)) == 1
+    assert apart > 5
+    with pytest.raises(SelfscanError, match=r"found scans of 4 patient\(s\); expected at least 6"):
+        hold_out(store, share=0.1, seed=0, at_least=3)
+
+
 def test_other_seeds_hold_out_other_patients(tmp_path: Path) -> None:
     store = store_of(tmp_path, "abcdef")
     assert len({hold_out(store, share=0.1, seed=seed)[1].ids for seed in range(20)}) > 3

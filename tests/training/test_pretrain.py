@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from labelled_store import write_store
 
 from selfscan.checkpoints.checkpoint import load
 from selfscan.errors import ContractError, SelfscanError
-from selfscan.methods.method import MethodConfig, OptimizerConfig
+from selfscan.methods.method import OptimizerConfig
 from selfscan.methods.models_genesis import ModelsGenesisConfig
 from selfscan.methods.swin_unetr import SwinUNETRPretrainingConfig
 from selfscan.networks.unet3d import UNet3DConfig
@@ -34,7 +33,6 @@ from selfscan.training.online_probe import OnlineProbe
 from selfscan.training.pretrain import PretrainRecipe, pretrain
 from selfscan.training.probe import ProbeRecipe, probe
 from selfscan.training.seen_scans import note_seen
-from selfscan.transforms.cutout import CutoutConfig
 
 METHOD = ModelsGenesisConfig(
     crop_size=(16, 16, 16),
@@ -75,13 +73,13 @@ def run(store: Path, out: Path, **changes: Any) -> Path:
 
 
 def run_elsewhere(
-    store: Path, out: Path, *launcher: str, engine: dict[str, Any], **changes: Any
+    store: Path, out: Path, *, engine: dict[str, Any], **changes: Any
 ) -> subprocess.Popen[bytes]:
     """The same in a process of its own."""
     script = out.parent / "script.py"
     script.write_text(SCRIPT.format(folder=str(Path(__file__).parent)))
     return subprocess.Popen(
-        [sys.executable, *launcher, str(script), str(store), str(out), repr(engine), repr(changes)],
+        [sys.executable, str(script), str(store), str(out), repr(engine), repr(changes)],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
 
@@ -367,44 +365,3 @@ def test_killed_at_random_moments_and_resumed_gives_the_same_bytes(
     assert bytes_of(out) == bytes_of(whole)
     assert (out / "metrics.csv").read_bytes() == (whole / "metrics.csv").read_bytes()
     assert not [path for path in out.iterdir() if path.name.startswith(".")]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("method", "learning_rate"),
-    [
-        (METHOD, 0.1),
-        # It trains the encoder alone; crops are swapped within a process, so none are here.
-        (
-            SwinUNETRPretrainingConfig(
-                crop_size=(16, 16, 16), projected=8, gather=True, cutout=CutoutConfig(swap=False)
-            ),
-            0.01,
-        ),
-    ],
-    ids=["models-genesis", "swin-unetr"],
-)
-def test_two_processes_learn_what_one_learns_from_both_their_batches(
-    store: Path, tmp_path: Path, method: MethodConfig, learning_rate: float
-) -> None:
-    # Not Adam: it would blow up the rounding errors of gradients that are zero, before a norm.
-    sgd = OptimizerConfig(algorithm="sgd", learning_rate=learning_rate)
-    plain = replace(method, optimizer=sgd)
-    changes: dict[str, Any] = {"backbone": UNet3DConfig(width=1, norm="instance")}
-    alone = run(store, tmp_path / "one", method=replace(plain, batch_size=4), **changes)
-    process = run_elsewhere(
-        store,
-        tmp_path / "two",
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node=2",
-        engine={"devices": 2},
-        method=plain,
-        **changes,
-    )
-    assert process.wait() == 0
-    one, two = (load(out / "last.safetensors").weights for out in (alone, tmp_path / "two"))
-    assert one.keys() == two.keys()
-    for name, weight in one.items():
-        assert torch.allclose(weight, two[name], atol=1e-4), name

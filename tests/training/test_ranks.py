@@ -47,15 +47,17 @@ def test_two_processes_learn_what_one_learns_from_both_their_batches(
     runs: Path, name: str, launcher: str
 ) -> None:
     one, half, two = (weights(runs / into / name) for into in ("one", "half", launcher))
-    # Of one rank's batches alone it learns something else, far beyond rounding.
-    assert (two - one).norm() < (half - one).norm() / 1000
+    # Of one rank's batches alone it learns something else.
+    assert (half - one).norm() > 1e-4
+    assert (two - one).norm() < 1e-8
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_what_is_logged_is_of_all_processes(runs: Path, name: str) -> None:
     one, two = metrics(runs / "one" / name), metrics(runs / "torchrun" / name)
-    assert one.keys() == two.keys()
-    for (step, value), expected in one.items():
-        if not value.endswith(OF_A_BATCH):
-            assert two[step, value] == pytest.approx(expected, rel=1e-3, abs=1e-5), (step, value)
+    trained = [key for key in one if key[1].startswith("train/")]
+    assert {key for key in two if key[1].startswith("train/")} == set(trained)
+    for key in trained:
+        if not key[1].endswith(OF_A_BATCH):
+            assert two[key] == pytest.approx(one[key], rel=1e-5, abs=1e-6), key

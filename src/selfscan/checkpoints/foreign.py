@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,11 @@ def read_content(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
         found = "a folder" if path.is_dir() else "nothing"
         raise SelfscanError(f"{path}: found {found}; expected a .pt or .pth file of weights")
+    if found := inflating(path):
+        raise SelfscanError(
+            f"{path}: found {found}; expected tensors stored as they are, as torch.save writes "
+            "them; save the network's state dictionary where you trust the file"
+        )
     try:
         with torch.serialization.safe_globals(_NUMBERS):
             content = torch.load(path, map_location="cpu", weights_only=True)
@@ -67,3 +73,20 @@ def read_content(path: Path) -> Mapping[str, Any]:
             "network's state dictionary"
         )
     return content
+
+
+def inflating(path: Path) -> str:
+    """Why an archive of PyTorch would take more memory than its file holds; empty if it would not.
+
+    PyTorch stores tensors as they are, and takes what the archive claims before it reads.
+    """
+    try:
+        with zipfile.ZipFile(path) as file:
+            members = file.infolist()
+    except (zipfile.BadZipFile, OSError, NotImplementedError):
+        return ""  # no archive: of the older format, or damaged, which the reader says
+    claimed = sum(member.file_size for member in members)
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        return "an archive of compressed parts"
+    held = path.stat().st_size
+    return f"{held:,} bytes that claim {claimed:,} bytes of parts" if claimed > held else ""

@@ -25,7 +25,7 @@ from selfscan.evaluation.plan import Plan, Protocol
 from selfscan.evaluation.planning import announce, make_plan, settle
 from selfscan.evaluation.rates import best_rates
 from selfscan.evaluation.report import write_report
-from selfscan.files import claim_folder
+from selfscan.files import claim_folder, require_writable
 from selfscan.networks.backbone import BackboneConfig
 from selfscan.progress import console
 from selfscan.scans.crew import stopped_by_signals
@@ -147,6 +147,8 @@ def compare(
         classes=None if classes is None else Path(classes).resolve(),
         classifying=classifying,
     )
+    if not plan:
+        require_writable(Path(out))
     if engine.check_files:  # here, once for all cells
         require_intact(_scans_of(planned))
     findings = guard(planned, stores=pretraining_stores, allow_leaks=allow_leaks)

@@ -14,7 +14,7 @@ from selfscan.errors import SelfscanError
 from selfscan.evaluation.plan import Plan
 from selfscan.files import written_atomically
 from selfscan.progress import console
-from selfscan.scans.seen import Seen
+from selfscan.scans.seen import Leak, Seen
 from selfscan.scans.store import Store
 from selfscan.training.held_out import pretraining_scans
 
@@ -75,12 +75,18 @@ class Findings:
 def look_for_leaks(plan: Plan, stores: Sequence[Path]) -> tuple[list[ArmLeak], list[str]]:
     """Test cases among the pre-training scans of each arm, and arms whose scans are unknown.
 
+    What the store says to be a near-duplicate of a test case counts as the case does: its patient
+    may be the same person under another name.
+
     Args:
         plan: The comparison.
         stores: Stores that any checkpoint without a `seen.parquet` beside it may have learned from;
             their scans are taken as `pretrain` does by default.
     """
-    test = Store(plan.store).select(ids=plan.test)
+    whole = Store(plan.store)
+    test = whole.select(ids=plan.test)
+    case_of = _copies(whole, plan.test)
+    copies = whole.select(ids=list(case_of)) if case_of else None
     given = Seen.of(*(pretraining_scans(Store(path), None) for path in stores)) if stores else None
     leaks, unknown = [], []
     for arm in plan.arms:
@@ -90,8 +96,27 @@ def look_for_leaks(plan: Plan, stores: Sequence[Path]) -> tuple[list[ArmLeak], l
         if seen is None:
             unknown.append(arm.name)
         else:
-            leaks += [ArmLeak(arm.name, leak.case, leak.why) for leak in seen.leaks(test)]
+            found = seen.leaks(test)
+            known = {leak.case for leak in found}
+            for leak in seen.leaks(copies) if copies is not None else ():
+                if (case := case_of[leak.case]) not in known:
+                    known.add(case)
+                    found.append(Leak(case, f"{leak.why}, of its near-duplicate {leak.case}"))
+            leaks += [ArmLeak(arm.name, leak.case, leak.why) for leak in found]
     return leaks, unknown
+
+
+def _copies(store: Store, test: Sequence[str]) -> dict[str, str]:
+    """Near-duplicates of test cases that are no test cases, each with the case it repeats."""
+    group_of = {
+        id: first or id for id, first in zip(store.ids, store.near_duplicate_of, strict=True)
+    }
+    case_of = {group_of[case]: case for case in test}
+    return {
+        id: case_of[group]
+        for id, group in group_of.items()
+        if group in case_of and id not in set(test)
+    }
 
 
 def look_for_coarse_voxels(store: Store) -> list[str]:

@@ -14,6 +14,7 @@ from selfscan.evaluation.inspect_tiles import Inspection
 from selfscan.evaluation.outliers import geometry_outliers, intensity_outliers
 from selfscan.evaluation.provenance import provenance
 from selfscan.evaluation.thumbnails import Look, look_at
+from selfscan.files import require_writable
 from selfscan.progress import Progress, console
 from selfscan.scans.crew import cores, crew, spread
 from selfscan.scans.inputs.sources import Unusable
@@ -56,13 +57,17 @@ def inspect(
         The page.
 
     Raises:
-        SelfscanError: The folder is no store.
+        SelfscanError: The folder is no store, or the page cannot be written.
         ValueError: An argument out of range.
     """
     for name, value in (("scans", scans), ("workers", workers)):
         if value is not None and value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
     whole = Store(store)
+    path = Path(out) if out is not None else whole.path / "inspect.html"
+    if path.is_dir():
+        path /= "inspect.html"
+    require_writable(path.parent)
     records = list(whole)
     rejected = _rejected(whole.path)
     first_of = {r.id: r.near_duplicate_of for r in records if r.near_duplicate_of is not None}
@@ -82,7 +87,6 @@ def inspect(
     levels = {id: look.levels for id, look in seen.items() if look.levels is not None}
     for id, texts in intensity_outliers(records, levels).items():
         outliers.setdefault(id, []).extend(texts)
-    path = Path(out) if out is not None else whole.path / "inspect.html"
     inspection = Inspection(
         store=whole,
         looks=seen,
@@ -94,8 +98,6 @@ def inspect(
         facts=provenance(),
         paths=paths,
     )
-    if path.is_dir():
-        path /= "inspect.html"
     write_page(inspection, path)
     console.print(str(path), soft_wrap=True, markup=False, highlight=False)
     return path

@@ -39,7 +39,12 @@ def backbone_from_plans(path: Path, *, configuration: str = "3d_fullres") -> NNU
         ) from error
     try:
         return config_of(name, arguments, order=order)
-    except (SelfscanError, ValueError) as error:
+    except KeyError as error:
+        raise SelfscanError(
+            f"{path}: configuration {configuration}: found no {error}; expected the arguments of "
+            f"{name}; have nnU-Net plan again"
+        ) from error
+    except (SelfscanError, ValueError, TypeError) as error:
         raise SelfscanError(f"{path}: configuration {configuration}: {error}") from error
 
 

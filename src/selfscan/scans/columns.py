@@ -65,6 +65,7 @@ class Columns:
             return self._taken(self._rows, names)
         with self._damage_named():
             read = self._file.read(columns=list(names) or None, use_threads=False)
+            _require_rows(read, len(self))
         require_filled(self.path, read, but=OPTIONAL)
         return read
 
@@ -94,6 +95,7 @@ class Columns:
         """Groups of rows; whole rows are kept until others are read, as neighbors follow."""
         if names or self._kept is None or self._kept[0] != groups:
             read = self._file.read_row_groups(groups, list(names) or None, use_threads=False)
+            _require_rows(read, sum(self._file.metadata.row_group(i).num_rows for i in groups))
             if names:
                 return read
             self._kept = groups, read
@@ -127,10 +129,11 @@ class Columns:
     def _open(self) -> None:
         with self._damage_named():
             self._file = pq.ParquetFile(self.path, page_checksum_verification=True)
-            found = self._file.schema_arrow
-        groups = self._file.metadata
-        lengths = [groups.row_group(i).num_rows for i in range(groups.num_row_groups)]
-        self._ends = np.cumsum(lengths, dtype=np.int64)
+            found, groups = self._file.schema_arrow, self._file.metadata
+            lengths = [groups.row_group(i).num_rows for i in range(groups.num_row_groups)]
+            self._ends = np.cumsum(lengths, dtype=np.int64)
+            if sum(lengths) != groups.num_rows:
+                raise pa.ArrowInvalid(f"{sum(lengths)} rows where it states {groups.num_rows}")
         for field in SCHEMA:
             at = found.get_field_index(field.name)
             if at < 0 and field.name in LATER:
@@ -155,3 +158,8 @@ class Columns:
                 f"{self.path}: found a damaged index ({str(error).splitlines()[0]}); expected the "
                 "Parquet file that prepare wrote; run `selfscan prepare --resume`, or copy it again"
             ) from error
+
+
+def _require_rows(read: pa.Table, stated: int) -> None:
+    if read.num_rows != stated:
+        raise pa.ArrowInvalid(f"{read.num_rows} rows where it states {stated}")

@@ -8,7 +8,6 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 
-from selfscan.errors import SelfscanError
 from selfscan.files import written_atomically
 from selfscan.scans.index import KeepOrDrop, settle
 from selfscan.scans.ingesting import ingest_each
@@ -61,11 +60,7 @@ def write_table(records: list[ScanRecord], rejected: list[Unusable], file: Path)
     Columns: `kept`, `name` (of the scan, or the path of the input), `reason`, `warnings`,
     `modality`, `shape`, `spacing_mm`, `split`, `labelled`.
 
-    Raises:
-        SelfscanError: The folder is not there.
     """
-    if not file.parent.is_dir():
-        raise SelfscanError(f"{file}: found no folder {file.parent}; expected one; create it first")
     kept = [
         {
             "kept": True,

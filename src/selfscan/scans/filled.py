@@ -11,7 +11,7 @@ from selfscan.errors import SelfscanError
 
 
 def require_filled(file: Path, table: pa.Table, *, but: Collection[str] = ()) -> None:
-    """Refuse a table in which a value is missing.
+    """Refuse a table in which a value is missing, or is none of its kind.
 
     Args:
         file: Where it comes from, for the message.
@@ -19,8 +19,15 @@ def require_filled(file: Path, table: pa.Table, *, but: Collection[str] = ()) ->
         but: The columns in which values may be missing.
 
     Raises:
-        SelfscanError: One is.
+        SelfscanError: One is, or a text is no text.
     """
+    try:
+        table.validate(full=True)
+    except pa.ArrowInvalid as error:
+        raise SelfscanError(
+            f"{file}: found a damaged table ({str(error).splitlines()[0]}); expected text and "
+            "numbers; copy it again, or have it written again"
+        ) from error
     for name, column in zip(table.column_names, table.columns, strict=True):
         part = column
         while name not in but:

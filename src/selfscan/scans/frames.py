@@ -147,9 +147,9 @@ def _claims(path: Path, start: bytes) -> tuple[str, list[tuple[int, ...]], tuple
         raise damaged(path, f"an object of Blosc2 that is more than an array ({shown})")
     if codec & 15 >= _OWN_CODECS or max(tuner, *pipeline.data) >= _PLUGINS:
         raise damaged(path, "a frame that needs a plugin of Blosc2")
-    _, _, *shapes, _, kind = msgpack.unpackb(layers[0], raw=True)
+    _, _, *shapes, not_numpy, kind = msgpack.unpackb(layers[0], raw=True)
     sizes = (operator.index(chunk_bytes), operator.index(header_bytes), operator.index(held))
-    if min(sizes) < 0:
+    if min(sizes) < 0 or not_numpy:
         raise ValueError
     return kind.decode(), [tuple(map(operator.index, shape)) for shape in shapes], sizes
 

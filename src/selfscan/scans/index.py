@@ -17,6 +17,7 @@ from selfscan.files import written_atomically
 from selfscan.scans.columns import ROWS
 from selfscan.scans.inputs.sources import Source, Unusable
 from selfscan.scans.near_duplicates import marked, near_duplicates, preference, reason_for
+from selfscan.scans.parts import told_parts
 from selfscan.scans.preparation.notes import Note, Settings, note_path
 from selfscan.scans.record import SCHEMA, ScanRecord
 
@@ -90,7 +91,7 @@ def settle(
         _take_out(ids, notes[path], path)
     stay = [record for record in kept.values() if record.id not in refused]
     stay.sort(key=lambda record: record.id)
-    return marked(stay, {} if near == "drop" else first_of), left_out
+    return marked(told_parts(stay), {} if near == "drop" else first_of), left_out
 
 
 def _take_out(ids: set[str], note: Note, path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from selfscan.errors import SelfscanError
-from selfscan.files import claim_folder, written_atomically
+from selfscan.files import claim_folder, require_writable, written_atomically
 from selfscan.progress import console
 from selfscan.scans.containment import require_own_entries
 from selfscan.scans.contract import PreprocessingContract
@@ -116,6 +116,11 @@ def prepare(
     out = Path(out).resolve()
     found = find(given, labels=labels)
     _require_apart([*given, *([labels] if labels else [])], out)
+    for table in filter(None, (dry_run_table, sources_table)):
+        folder = Path(table).parent
+        if not folder.is_dir():
+            raise SelfscanError(f"{table}: found no folder {folder}; expected one; create it first")
+        require_writable(folder)
     settings = Settings(
         contract=contract,
         label_resampling=label_resampling,

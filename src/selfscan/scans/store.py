@@ -129,6 +129,13 @@ class Store:
         found = pc.is_in(self.columns["split"], pa.array(list(names), pa.string()))
         return np.asarray(found, dtype=bool)
 
+    @cached_property
+    def near_duplicate_of(self) -> tuple[str | None, ...]:
+        """For each scan the id of the one that it nearly repeats, which may not be among these."""
+        if "near_duplicate_of" not in self.columns.names:
+            return (None,) * len(self)
+        return tuple(self.columns["near_duplicate_of"].to_pylist())
+
     def near_duplicates_of(self, scans: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         """Whether each scan nearly repeats one of the scans that are true, shape (scans,)."""
         if "near_duplicate_of" not in self.columns.names:

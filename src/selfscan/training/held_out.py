@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from selfscan.errors import SelfscanError
 from selfscan.scans.near_duplicates import RESERVED
@@ -38,6 +41,8 @@ def pretraining_scans(store: Store, splits: Sequence[str] | None) -> Store:
 def hold_out(store: Store, *, share: float, seed: int, at_least: int = 1) -> tuple[Store, Store]:
     """Divide the scans into those to train on and those to validate on, by patient.
 
+    Patients with near-duplicates of one another's scans count as one: a person under two names.
+
     Args:
         store: All scans of pre-training.
         share: Share of the patients to validate on.
@@ -47,7 +52,8 @@ def hold_out(store: Store, *, share: float, seed: int, at_least: int = 1) -> tup
     Raises:
         SelfscanError: There are fewer than `at_least` patients for either side.
     """
-    patients = int(store.patients.max()) + 1
+    persons = _persons(store)
+    patients = int(persons.max()) + 1
     if patients < 2 * at_least:
         raise SelfscanError(
             f"{store.path}: found scans of {patients} patient(s); expected at least "
@@ -56,5 +62,18 @@ def hold_out(store: Store, *, share: float, seed: int, at_least: int = 1) -> tup
         )
     count = min(max(round(share * patients), at_least), patients - at_least)
     order = np.random.default_rng(seed).permutation(patients)
-    held = np.isin(store.patients, order[:count])
+    held = np.isin(persons, order[:count])
     return store.select(where=~held), store.select(where=held)
+
+
+def _persons(store: Store) -> npt.NDArray[np.int64]:
+    """The number of each scan's person, (scans,): that of its patient where nothing is repeated."""
+    firsts = [first or id for id, first in zip(store.ids, store.near_duplicate_of, strict=True)]
+    _, group = np.unique(firsts, return_inverse=True)
+    # Each scan links its patient to its group of near-duplicates. Patients come first, so that
+    # persons are numbered as they are.
+    patients = int(store.patients.max()) + 1
+    size = patients + len(firsts)
+    links = coo_array((np.ones(len(firsts)), (store.patients, patients + group)), (size, size))
+    _, person = connected_components(links, directed=False)
+    return np.asarray(person, dtype=np.int64)[store.patients]

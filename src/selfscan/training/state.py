@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from selfscan.checkpoints.foreign import inflating
 from selfscan.errors import SelfscanError
 from selfscan.files import written_atomically
 
@@ -88,7 +89,7 @@ def _require_intact(path: Path) -> None:
     """Compare all parts of the file with the checksums that it holds: PyTorch does not."""
     try:
         with zipfile.ZipFile(path) as file:
-            part = file.testzip()
+            part = inflating(path) or file.testzip()
     except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
         part = str(error)
     if part is not None:

@@ -8,23 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from selfscan.errors import ScanError
+from selfscan.scans.formats.headerfields import require_sane
 from selfscan.scans.inputs.contents import first_bytes
-from selfscan.scans.limits import LEAST, MAX_DATA_FILES, MOST
+from selfscan.scans.limits import MAX_DATA_FILES
 
 _HEADER_BYTES = 1 << 20
 _PATTERN = re.compile(r"[^%]*%0?\d?d[^%]*")
-_META_IMAGE = (
-    *("ndims", "dimsize", "elementspacing", "elementsize", "elementnumberofchannels"),
-    *("headersize", "transformmatrix", "rotation", "orientation", "offset", "position", "origin"),
-    "centerofrotation",
-)
-_NRRD = (
-    *("dimension", "space dimension", "sizes", "spacings", "thicknesses", "axis mins", "axismins"),
-    *("axis maxs", "axismaxs", "space directions", "space origin", "measurement frame"),
-    *("byte skip", "byteskip", "line skip", "lineskip"),
-)
-_MEASURES = frozenset((*_META_IMAGE, *_NRRD))
-_NOTHING = {"none", "nan", "???", ""}
+_DATA = {"elementdatafile", "data file", "datafile"}
 _PATIENT_SPACES = ("right", "left", "ras", "las", "lps")
 
 
@@ -58,17 +48,36 @@ def read_text_header(path: Path) -> TextHeader:
     fields: dict[str, str] = {}
     listed: list[str] = []
     start = 0
+    header: list[str] = []
     for number, line in enumerate(lines):
         start += len(line) + 1
         name, mark, value = line.partition(":" if nrrd else "=")
         if nrrd and not line.strip():
             break
+        is_data = name.strip().lower() in _DATA
+        if is_data and fields.keys() & _DATA:
+            raise ScanError(
+                path,
+                found="a header that names its data twice",
+                expected="one name",
+                remedy="correct it, or export the scan again",
+            )
         if mark:
             fields[name.strip().lower()] = value.strip()
-        if name.strip().lower() in ("elementdatafile", "data file", "datafile"):
+        if is_data:
             listed = lines[number + 1 :] if value.split()[:1] in (["LIST"], ["list"]) else []
-            break
-    _require_sane(path, lines[:number], nrrd=nrrd)
+            if listed or not nrrd:
+                break
+        else:
+            header.append(line)
+    else:
+        if start > _HEADER_BYTES:
+            raise ScanError(
+                path,
+                found=f"a header that does not end in {_HEADER_BYTES:,} bytes",
+                expected="a few lines",
+                remedy="export the scan again",
+            )
     named = fields.get("elementdatafile", fields.get("data file", fields.get("datafile", "")))
     if not nrrd and not named:
         raise ScanError(
@@ -77,52 +86,13 @@ def read_text_header(path: Path) -> TextHeader:
             expected="NRRD or MetaImage",
             remedy="convert it, or give it its own suffix",
         )
+    require_sane(path, header, nrrd=nrrd)
     return TextHeader(
         data=tuple(_beside(path, name) for name in _names(path, named, listed)),
         packing=_packing(fields),
         start=start,
         anatomical=not nrrd or fields.get("space", "").lower().startswith(_PATIENT_SPACES),
     )
-
-
-def _require_sane(path: Path, lines: list[str], *, nrrd: bool) -> None:
-    """Refuse numbers that would crash, or never end in, the libraries that read them next."""
-    for line in lines:
-        name, mark, value = re.sub(r"\s", " ", line).partition(":") if nrrd else _parted(line)
-        if not mark or name.strip().lower() not in _MEASURES:
-            continue
-        words = re.split(r"[\s,()]+", value.strip(" ()"))
-        if nrrd and set(words) <= _NOTHING:
-            continue
-        wrong = [word for word in words if not _is_sane(word, nrrd=nrrd)]
-        many = (
-            not wrong
-            and name.strip().lower() in ("ndims", "dimension")
-            and (words[1:] or float(words[0]) > 16)
-        )
-        if wrong or many:
-            raise ScanError(
-                path,
-                found=f"{(wrong or words)[0][:40]!r} as {name.strip()}",
-                expected="numbers that measure a scan",
-                remedy="correct the header, or export the scan again",
-            )
-
-
-def _parted(line: str) -> tuple[str, str, str]:
-    """Name, mark and value of a line of MetaImage, which takes either mark."""
-    found = re.match(r"([^=:]*)([=:])(.*)", line)
-    return (found[1], found[2], found[3]) if found else (line, "", "")
-
-
-def _is_sane(word: str, *, nrrd: bool) -> bool:
-    if nrrd and word.lower() in _NOTHING:
-        return True
-    try:
-        size = abs(float(word))
-    except ValueError:
-        return False
-    return size == 0 or LEAST < size < MOST
 
 
 def _beside(path: Path, name: str) -> Path:
