@@ -36,13 +36,15 @@ def main() -> None:
         begun = timed(files[:1], Path(folder) / "one", chosen)
         ended = timed(files, Path(folder) / "all", chosen)
         store = Store(Path(folder) / "all")
+        given = sum(file.stat().st_size for file in files)
+        if len(store) < 2:
+            parser.error(f"expected two usable scans or more, got {len(store)}: one is taken off")
         more = len(store) - 1
         voxels = int(store.shapes.prod(axis=1).sum()) * store.channels
         kept = {
             kind: sum(file.stat().st_size for file in (store.path / kind).glob("*"))
             for kind in ("volumes", "foreground")
         }
-    given = sum(file.stat().st_size for file in files)
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**10
     table = Table("of each scan", "", title=f"{len(store)} scans, {voxels / len(store):.3g} voxels")
     table.add_row("seconds", f"{(ended[0] - begun[0]) / more:.1f}")

@@ -34,7 +34,7 @@ def test_an_id_that_leads_out_is_refused_however_it_is_asked_for(
     rewrite(path / "scans.parquet", "id", ["scan-0", id])
     for ask in (
         lambda store: store.ids,
-        lambda store: store[0],
+        lambda store: store[1],
         list,
         lambda store: store.read(0),
         lambda store: store.find("scan-0"),

@@ -65,13 +65,15 @@ class Columns:
             return self._taken(self._rows, names)
         with self._damage_named():
             read = self._file.read(columns=list(names) or None, use_threads=False)
-        return self._checked(read, self._file.metadata.num_rows)
+            _require_rows(read, len(self))
+        require_filled(self.path, read, but=OPTIONAL)
+        return read
 
     def rows(self, start: int, past: int) -> pa.Table:
         """Some rows, with all columns.
 
         Raises:
-            SelfscanError: The file is damaged.
+            SelfscanError: The file is damaged, or lacks values.
         """
         some = np.arange(start, past) if self._rows is None else self._rows[start:past]
         return self._taken(some, ())
@@ -84,26 +86,20 @@ class Columns:
         lengths = np.diff(self._ends, prepend=0)[groups]
         moved = np.cumsum(lengths) - self._ends[groups]
         at = rows + moved[np.searchsorted(groups, group_of)]
-        return self._groups(tuple(groups.tolist()), names, int(lengths.sum())).take(pa.array(at))
+        with self._damage_named():
+            taken = self._groups(tuple(groups.tolist()), names).take(pa.array(at))
+        require_filled(self.path, taken, but=OPTIONAL)
+        return taken
 
-    def _groups(self, groups: tuple[int, ...], names: tuple[str, ...], stated: int) -> pa.Table:
+    def _groups(self, groups: tuple[int, ...], names: tuple[str, ...]) -> pa.Table:
         """Groups of rows; whole rows are kept until others are read, as neighbors follow."""
         if names or self._kept is None or self._kept[0] != groups:
-            with self._damage_named():
-                read = self._file.read_row_groups(groups, list(names) or None, use_threads=False)
-            read = self._checked(read, stated)
+            read = self._file.read_row_groups(groups, list(names) or None, use_threads=False)
+            _require_rows(read, sum(self._file.metadata.row_group(i).num_rows for i in groups))
             if names:
                 return read
             self._kept = groups, read
         return self._kept[1]
-
-    def _checked(self, read: pa.Table, stated: int) -> pa.Table:
-        """What was read, if it has all the rows that the file states, and all values."""
-        require_filled(self.path, read, but=OPTIONAL)
-        if read.num_rows != stated:
-            with self._damage_named():
-                raise pa.ArrowInvalid(f"{read.num_rows} rows where it states {stated}")
-        return read
 
     def take(self, rows: _Rows) -> Columns:
         """The same columns with these rows alone, in this order."""
@@ -133,10 +129,11 @@ class Columns:
     def _open(self) -> None:
         with self._damage_named():
             self._file = pq.ParquetFile(self.path, page_checksum_verification=True)
-            found = self._file.schema_arrow
-        groups = self._file.metadata
-        lengths = [groups.row_group(i).num_rows for i in range(groups.num_row_groups)]
-        self._ends = np.cumsum(lengths, dtype=np.int64)
+            found, groups = self._file.schema_arrow, self._file.metadata
+            lengths = [groups.row_group(i).num_rows for i in range(groups.num_row_groups)]
+            self._ends = np.cumsum(lengths, dtype=np.int64)
+            if sum(lengths) != groups.num_rows:
+                raise pa.ArrowInvalid(f"{sum(lengths)} rows where it states {groups.num_rows}")
         for field in SCHEMA:
             at = found.get_field_index(field.name)
             if at < 0 and field.name in LATER:
@@ -161,3 +158,8 @@ class Columns:
                 f"{self.path}: found a damaged index ({str(error).splitlines()[0]}); expected the "
                 "Parquet file that prepare wrote; run `selfscan prepare --resume`, or copy it again"
             ) from error
+
+
+def _require_rows(read: pa.Table, stated: int) -> None:
+    if read.num_rows != stated:
+        raise pa.ArrowInvalid(f"{read.num_rows} rows where it states {stated}")

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple, get_args
 
 from selfscan.progress import Progress, console
+from selfscan.scans.containment import require_own
 from selfscan.scans.record import Kind, ScanRecord
 from selfscan.scans.store import Store
 from selfscan.scans.volumes import Written, damaged
@@ -85,6 +86,7 @@ def find_damage(folder: Path, scans: Sequence[ScanFiles]) -> dict[Path, str]:
     count = sum(len(scan.digests) for scan in scans)
     large = sum(sum(scan.lengths) for scan in scans) >= _LARGE
     memory = folder / CHECKED
+    require_own(memory)
     if large and memory.is_file():
         _whole.update(memory.read_text(errors="replace").split())
     wrong: dict[Path, str] = {}
@@ -118,10 +120,10 @@ def _scans_of(store: Store) -> list[ScanFiles]:
     names = ("file_lengths", "file_digests")
     if not set(names) <= set(store.columns.names):
         return [ScanFiles(id, (), ()) for id in store.ids]
-    columns = (store.columns[name].to_pylist() for name in ("id", *names))
+    columns = (store.columns[name].to_pylist() for name in names)
     return [
         ScanFiles(id, lengths or (), digests or ())
-        for id, lengths, digests in zip(*columns, strict=True)
+        for id, lengths, digests in zip(store.ids, *columns, strict=True)
     ]
 
 

@@ -79,16 +79,16 @@ class Store:
     def __getitem__(self, i: int) -> ScanRecord:
         if not 0 <= i < len(self):
             raise IndexError(f"scan {i} of a store of {len(self)}")
-        return next(self._records(i, i + 1))
+        return self._records(i, i + 1)[0]
 
     def __iter__(self) -> Iterator[ScanRecord]:
         for start in range(0, len(self), ROWS):
             yield from self._records(start, min(start + ROWS, len(self)))
 
-    def _records(self, start: int, past: int) -> Iterator[ScanRecord]:
+    def _records(self, start: int, past: int) -> list[ScanRecord]:
         rows = self.columns.rows(start, past)
         require_names(self.columns.path, rows["id"].combine_chunks())
-        return map(ScanRecord.from_row, rows.to_pylist())
+        return [ScanRecord.from_row(row) for row in rows.to_pylist()]
 
     def __getstate__(self) -> dict[str, Any]:
         """Open files and arrays stay behind; a worker reads its own."""
