@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import shlex
 import sys
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ _PACKAGES = ("selfscan", "torch", "lightning-fabric", "monai", "numpy", "scipy")
 def provenance() -> dict[str, Any]:
     """The `date`, the `command` and the `versions`, as JSON values."""
     return {
-        "date": datetime.now(timezone.utc).isoformat(timespec="minutes"),
+        "date": datetime.now(UTC).isoformat(timespec="minutes"),
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "versions": {"python": platform.python_version()} | {p: version(p) for p in _PACKAGES},
     }

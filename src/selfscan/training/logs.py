@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
@@ -59,7 +59,7 @@ class RunLog:
         """Write a line to the log, and to the terminal if it warns or the run is alone."""
         if not self._visible:
             return
-        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        now = datetime.now(UTC).isoformat(timespec="seconds")
         mark = "warning: " if warning else ""
         with writing(self._folder):
             self._text.write(f"{now} {mark}{message}\n")
@@ -83,7 +83,7 @@ class RunLog:
         # On a full disk closing fails too, and it is the first error that counts.
         with writing(self._folder) if error is None else suppress(OSError):
             if error is not None:
-                now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+                now = datetime.now(UTC).isoformat(timespec="seconds")
                 self._text.write(f"{now} {type(error).__name__}: {error}\n")
             for file in (self._text, self._file, self._board):
                 file.close()
