@@ -15,7 +15,6 @@ from typing import Any, Literal, cast
 import numpy as np
 import numpy.typing as npt
 import torch
-from monai.metrics import compute_dice, compute_hausdorff_distance, compute_surface_dice
 from torch import Tensor
 
 Labels = npt.NDArray[Any] | Tensor
@@ -109,6 +108,9 @@ def _score(
     spacing: tuple[float, ...],
     tolerance_mm: float,
 ) -> ClassMetrics:
+    # MONAI takes seconds to import: who computes none of these does not wait for it.
+    from monai.metrics import compute_dice, compute_hausdorff_distance, compute_surface_dice
+
     if not (prediction.any() and truth.any()):
         if prediction.any() or truth.any():
             empty: Empty = "truth" if prediction.any() else "prediction"

@@ -61,12 +61,13 @@ class Verb:
 
 
 def write_scans(folder: Path, count: int = SCANS) -> Path:
-    """Small CTs that differ, and a file that is none."""
+    """Small CTs of bodies that differ, and a file that is none."""
     folder.mkdir(parents=True)
     for number in range(count):
         draw = np.random.default_rng(number)
         voxels = draw.integers(-1000, -900, (24, 20, 16)).astype(np.int16)
-        voxels[5:19, 5:15, 4:12] = draw.integers(-100, 400, (14, 10, 8))
+        x, y, z = draw.integers(1, 6, 3)
+        voxels[x : x + 14, y : y + 10, z : z + 8] = draw.integers(-100, 400, (14, 10, 8))
         nib.save(nib.Nifti1Image(voxels, np.eye(4)), folder / f"scan{number}.nii.gz")
     (folder / "broken.nii.gz").write_bytes(b"")
     return folder

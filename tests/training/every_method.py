@@ -38,7 +38,7 @@ from selfscan.training.pretrain import PretrainRecipe, pretrain
 from selfscan.training.step import Stepper
 from selfscan.transforms.cutout import CutoutConfig
 
-STEPS, STOP_AFTER, CHECKPOINT_EVERY = 6, 5, 3
+STEPS, STOP_AFTER, CHECKPOINT_EVERY = 4, 3, 2
 # Three cells along each axis of the coarsest map: with two, bfloat16 may fail on some CPUs.
 _SIZE = (24, 24, 24)
 
@@ -107,7 +107,7 @@ def run(
         batches: How many batches of the usual size are one here.
         resume: Go on with what is there.
         end: `asked`: one rank gets SIGTERM in the middle of the run. `lost`: all ranks fail in the
-            next step, when the last checkpoint is two steps old.
+            next step, when the last checkpoint is a step old.
     """
     case = dict(METHODS[name])
     method = replace(case["method"], batch_size=batches * case["method"].batch_size)
@@ -119,7 +119,7 @@ def run(
         steps=2 if joint else STEPS,
         accumulate=2,
         validation_examples=2,
-        validate_every=4,
+        validate_every=2,
         checkpoint_every=CHECKPOINT_EVERY,
         log_every=2,
     )

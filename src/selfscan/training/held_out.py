@@ -55,8 +55,10 @@ def hold_out(store: Store, *, share: float, seed: int, at_least: int = 1) -> tup
     persons = _persons(store)
     patients = int(persons.max()) + 1
     if patients < 2 * at_least:
+        fewer = patients <= store.patients.max()
+        repeated = ", those whose scans nearly repeat one another counted as one" if fewer else ""
         raise SelfscanError(
-            f"{store.path}: found scans of {patients} patient(s); expected at least "
+            f"{store.path}: found scans of {patients} patient(s){repeated}; expected at least "
             f"{2 * at_least}, since {at_least} must be validated on and as many trained on; add "
             "scans, or prepare them with subject keys that tell them apart"
         )

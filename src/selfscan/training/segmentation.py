@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from lightning_fabric import Fabric
-from monai.inferers import sliding_window_inference
 from torch import Tensor, nn
 
 from selfscan.checkpoints.checkpoint import Checkpoint, Task, load, resolve
@@ -99,6 +98,9 @@ def slide(
     Returns:
         The averaged maps, (K, X, Y, Z), float32, in main memory.
     """
+    # MONAI takes seconds to import: pre-training, which may never get here, does not wait for it.
+    from monai.inferers import sliding_window_inference
+
     if not 0 <= overlap < 1:
         raise ValueError(f"overlap must lie in [0, 1), got {overlap}")
     whole = torch.from_numpy(np.ascontiguousarray(volume))[None]
