@@ -59,7 +59,6 @@ def write_table(records: list[ScanRecord], rejected: list[Unusable], file: Path)
 
     Columns: `kept`, `name` (of the scan, or the path of the input), `reason`, `warnings`,
     `modality`, `shape`, `spacing_mm`, `split`, `labelled`.
-
     """
     kept = [
         {
