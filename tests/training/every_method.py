@@ -203,7 +203,8 @@ def run_all(data: Path, out: Path, jobs: list[dict[str, Any]], *launcher: str) -
         [sys.executable, *launcher, __file__, str(data), str(out), repr(jobs)],
         env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-6000:]
 

@@ -15,6 +15,7 @@ from selfscan.errors import SelfscanError
 from selfscan.scans.crops.batch import Batch, Item, collate
 from selfscan.scans.crops.examples import CropPolicy, Example
 from selfscan.scans.crops.reading import read_labels, read_volume
+from selfscan.scans.crops.streams import Streams
 from selfscan.scans.store import Store
 
 
@@ -56,7 +57,7 @@ class CropDataset(Dataset[Item]):
         policy.check(store)
         self.store, self.policy, self.seed = store, policy, seed
         self.length, self.first, self.with_labels = length, first, with_labels
-        self._seed_words = _words(seed)
+        self._streams = Streams(seed)
 
     def __len__(self) -> int:
         return self.length
@@ -65,9 +66,7 @@ class CropDataset(Dataset[Item]):
         """Which crops item i holds, drawn as by `default_rng([seed, number])`."""
         if not 0 <= i < self.length:
             raise IndexError(f"example {i} of {self.length}")
-        # Made of the same words as by NumPy from a list, which takes it as long as the draw itself.
-        key = np.array([*self._seed_words, *_words(self.first + i)], dtype=np.uint32)
-        return self.policy.draw(self.store, np.random.default_rng(key))
+        return self.policy.draw(self.store, self._streams.generator(self.first + i))
 
     def __getitem__(self, i: int) -> Item:
         example = self.example(i)
@@ -80,11 +79,6 @@ class CropDataset(Dataset[Item]):
             example=example,
             labels=None if labels is None else np.stack(labels).astype(np.int64),
         )
-
-
-def _words(number: int) -> list[int]:
-    """A number in base 2^32, its lowest digit first: what NumPy makes of it as a seed."""
-    return [number >> low & 0xFFFFFFFF for low in range(0, max(number.bit_length(), 1), 32)]
 
 
 def batches(
