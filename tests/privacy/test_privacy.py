@@ -109,7 +109,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         timeout=900,
         check=False,
     )
-    (root / "said.txt").write_text(done.stdout)
+    (root / "said.txt").write_text(done.stdout, encoding="utf-8")
     ended = re.findall(r"^(\w+) ended with (\d+)$", done.stdout, re.MULTILINE)
     codes = [(command[0], "3" if "--strict" in command else "0") for command in commands]
     assert ended == codes, done.stdout
