@@ -11,8 +11,7 @@ demo: $(READY)  ## The main job on the embedded data set: ends with a report to 
 	$(BIN)/selfscan demo --out demo --overwrite
 
 test: $(READY)  ## The whole suite, on all cores.
-	@# A library sets the C locale in some processes; what tests read and write is UTF-8 all the same.
-	PYTHONUTF8=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 test-fast: $(READY)  ## The suite without the slow tests.
 	$(BIN)/python -m pytest -m "not slow"

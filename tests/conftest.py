@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import locale
 import os
 from pathlib import Path
 
@@ -9,6 +10,12 @@ import pytest
 import torch
 
 ROOT = Path(__file__).parents[1]
+_TEXT = locale.setlocale(locale.LC_CTYPE)
+
+
+def pytest_runtest_setup() -> None:
+    """Undo, before each test, that SimpleITK sets the C locale when it writes DICOM."""
+    locale.setlocale(locale.LC_CTYPE, _TEXT)
 
 
 @pytest.fixture(scope="session")
