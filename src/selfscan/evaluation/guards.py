@@ -108,15 +108,9 @@ def look_for_leaks(plan: Plan, stores: Sequence[Path]) -> tuple[list[ArmLeak], l
 
 def _copies(store: Store, test: Sequence[str]) -> dict[str, str]:
     """Near-duplicates of test cases that are no test cases, each with the case it repeats."""
-    group_of = {
-        id: first or id for id, first in zip(store.ids, store.near_duplicate_of, strict=True)
-    }
-    case_of = {group_of[case]: case for case in test}
-    return {
-        id: case_of[group]
-        for id, group in group_of.items()
-        if group in case_of and id not in set(test)
-    }
+    group_of = dict(zip(store.ids, store.near_duplicate_groups, strict=True))
+    case_of = {group_of.pop(case): case for case in test}
+    return {id: case_of[group] for id, group in group_of.items() if group in case_of}
 
 
 def look_for_coarse_voxels(store: Store) -> list[str]:

@@ -18,9 +18,10 @@ from typing import NamedTuple, get_args
 
 from selfscan.progress import Progress, console
 from selfscan.scans.containment import require_own
+from selfscan.scans.frames import damaged
 from selfscan.scans.record import Kind, ScanRecord
 from selfscan.scans.store import Store
-from selfscan.scans.volumes import Written, damaged
+from selfscan.scans.volumes import Written
 
 CHECKED = "checked.txt"
 _LARGE = 2**30  # bytes: less takes a second or two, and is read each time

@@ -22,8 +22,6 @@ from selfscan.scans.containment import require_own
 from selfscan.scans.frames import Frame, chunks_and_blocks, damaged, read_frame
 from selfscan.scans.record import Voxel
 
-__all__ = ["VolumeFiles", "Written", "cut_box", "damaged", "write_volume"]
-
 _OPEN_FILES = 64
 
 

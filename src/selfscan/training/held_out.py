@@ -70,12 +70,11 @@ def hold_out(store: Store, *, share: float, seed: int, at_least: int = 1) -> tup
 
 def _persons(store: Store) -> npt.NDArray[np.int64]:
     """The number of each scan's person, (scans,): that of its patient where nothing is repeated."""
-    firsts = [first or id for id, first in zip(store.ids, store.near_duplicate_of, strict=True)]
-    _, group = np.unique(firsts, return_inverse=True)
+    _, group = np.unique(store.near_duplicate_groups, return_inverse=True)
     # Each scan links its patient to its group of near-duplicates. Patients come first, so that
     # persons are numbered as they are.
     patients = int(store.patients.max()) + 1
-    size = patients + len(firsts)
-    links = coo_array((np.ones(len(firsts)), (store.patients, patients + group)), (size, size))
+    size = patients + len(store)
+    links = coo_array((np.ones(len(store)), (store.patients, patients + group)), (size, size))
     _, person = connected_components(links, directed=False)
     return np.asarray(person, dtype=np.int64)[store.patients]
