@@ -60,8 +60,7 @@ def save_pictures(
         out: The comparison's folder.
         engine: Where to compute.
     """
-    may_be_seen = [record.id for record in Store(plan.store) if not record.burned_in]
-    roles = choose_cases(cases[cases["case"].isin(may_be_seen)], plan)
+    roles = choose_cases(cases[cases["case"].isin(_may_be_shown(plan))], plan)
     if not roles:
         return
     scans = Store(plan.store).select(ids=list(roles.values()))
@@ -96,11 +95,10 @@ def save_embeddings(plan: Plan, out: Path, engine: EngineConfig, *, patients: in
         engine: Where to compute.
         patients: How many of the test cases are shown, at most.
     """
-    store = Store(plan.store)
-    test = [record.id for record in store.select(ids=plan.test) if not record.burned_in]
-    if not test:
+    store, shown = Store(plan.store), _may_be_shown(plan)
+    if not shown:
         return
-    scans = different_patients(store.select(ids=test), patients)
+    scans = different_patients(store.select(ids=shown), patients)
     for arm in plan.arms:
         file = out / "arms" / arm.name / EMBEDDINGS
         if arm.checkpoint is None or file.exists():
@@ -146,6 +144,12 @@ def save_organ_errors(plan: Plan, out: Path, engine: EngineConfig, *, patients: 
         if arm.checkpoint and not file.exists():
             trained, _ = frozen(arm, part=None)
             _write_errors(file, search.by(arm.name, trained.window_features))
+
+
+def _may_be_shown(plan: Plan) -> list[str]:
+    """The test cases but those whose header says that text stands in the pixels."""
+    test = Store(plan.store).select(ids=plan.test)
+    return [record.id for record in test if not record.burned_in]
 
 
 def _write_errors(file: Path, *errors: pd.DataFrame) -> None:

@@ -37,12 +37,11 @@ def told_parts(records: Sequence[ScanRecord]) -> list[ScanRecord]:
         ends = origins + axes[:, :, axis] * shapes[:, axis, None]
         for one, others in enumerate(tree.query_ball_point(ends, reach)):
             for other in others:
-                beside = np.delete(shapes[[one, other]], axis, axis=1)
                 if (
                     records[one].subject == records[other].subject
                     and np.abs(np.linalg.solve(axes[one], origins[other] - ends[one])).max() < _NEAR
                     and np.allclose(axes[one], axes[other], atol=_SAME)
-                    and (beside[0] == beside[1]).all()
+                    and np.ptp(np.delete(shapes[[one, other]], axis, axis=1), axis=0).max() == 0
                 ):
                     parts |= {one, other}
     return [

@@ -128,11 +128,10 @@ def prepare(
         modality=None if modality == "auto" else modality,
         salt=_salt_of(found.sources, None if overwrite else out),
     )
-    ids = {item: named(item, settings, pseudonyms=pseudonyms).name for item in found.sources}
-    if splits is not None:
-        in_split = _splits_of(ids, Path(splits))
-        found.sources = [replace(item, split=in_split[item]) for item in found.sources]
+    given_names = [item.name for item in found.sources]
     found.sources = [named(item, settings, pseudonyms=pseudonyms) for item in found.sources]
+    if splits is not None:
+        found.sources = _in_splits(found.sources, given_names, Path(splits))
     if dry_run or dry_run_table is not None:
         with stopped_by_signals("nothing was written"):
             records, rejected = look_only(
@@ -270,18 +269,18 @@ def _label_names(out: Path, found: Found, notes: Mapping[Path, Note]) -> dict[in
     return plain | {int(value): name for value, name in known.items()} | found.label_names
 
 
-def _splits_of(ids: Mapping[Source, str], path: Path) -> dict[Source, str | None]:
-    """The split of each case, by its id, its whole name, or the last part: its file's name."""
+def _in_splits(sources: Sequence[Source], given_names: Sequence[str], path: Path) -> list[Source]:
+    """Put each case in its split, by its id, its whole name, or the last part: its file's name."""
     split_of = read_splits(path)
-    found = {
-        source: next((split_of[name] for name in names if name in split_of), None)
-        for source, id in ids.items()
-        if (names := (id, source.name, source.name.split("__")[-1]))
-    }
-    if found and set(found.values()) == {None}:
+    found: list[Source] = []
+    for item, given in zip(sources, given_names, strict=True):
+        names = (item.name, given, given.split("__")[-1])
+        split = next((split_of[name] for name in names if name in split_of), None)
+        found.append(replace(item, split=split))
+    if found and all(item.split is None for item in found):
         raise SelfscanError(
             f"{path}: found none of the cases in its lists; expected names such as "
-            f"{', '.join(list(ids.values())[:3])}; correct the names"
+            f"{', '.join(item.name for item in sources[:3])}; correct the names"
         )
     return found
 

@@ -9,6 +9,7 @@ import torch
 from lightning_fabric import Fabric
 
 from selfscan.errors import SelfscanError
+from selfscan.losses.gather import mean_over_processes
 from selfscan.methods.method import OptimizerConfig
 from selfscan.scans.crops import Batch
 from selfscan.training.optimization import (
@@ -91,8 +92,7 @@ class Stepper:
         if self._fabric.world_size == 1:
             return values
         own = torch.tensor(list(values.values()), device=self._fabric.device)
-        means = torch.as_tensor(self._fabric.all_reduce(own, reduce_op="mean"))
-        return dict(zip(values, means.tolist(), strict=True))
+        return dict(zip(values, mean_over_processes(own).tolist(), strict=True))
 
     def _add_gradients(self, batch: Batch, *, last: bool) -> Iterator[tuple[str, float]]:
         with self._wrapped.gradients_stay_local(not last):
